@@ -1,0 +1,10 @@
+#include "bus/base/fd.hpp"
+
+namespace busway {
+
+void throw_errno(const std::string& what, int error) {
+  const errc code = error == ENOSPC || error == EDQUOT ? errc::disk_full : errc::io;
+  throw Error(code, what + ": " + std::generic_category().message(error));
+}
+
+}  // namespace busway
