@@ -1,10 +1,10 @@
 // The clocks. Order never depends on one: timestamps are data, deadlines are monotonic.
 #pragma once
 
-#include <time.h>
-
 #include <chrono>
 #include <cstdint>
+
+#include <time.h>
 
 namespace busway {
 

@@ -1,11 +1,11 @@
 // An owned file descriptor, and errors that carry errno's text.
 #pragma once
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <string>
 #include <utility>
+
+#include <unistd.h>
 
 #include <busway/error.hpp>
 

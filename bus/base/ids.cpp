@@ -1,8 +1,8 @@
 #include "bus/base/ids.hpp"
 
-#include <sys/random.h>
-
 #include <cerrno>
+
+#include <sys/random.h>
 
 #include <busway/error.hpp>
 

@@ -1,5 +1,6 @@
 // Every limit of Busway in one place, with the sums that follow from them asserted.
-// Limits that a person may set are settings (docs/configuration.md); these here are bounds of formats and layouts.
+// Limits that a person may set are settings (docs/configuration.md); these here are bounds of formats and
+// layouts.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,8 @@ inline constexpr std::size_t kUnitBytesLeast = 64;
 inline constexpr std::size_t kLaneBytesFirst = 64 * kKiB;
 inline constexpr std::size_t kLaneBytesMost = 64 * kMiB;
 inline constexpr std::size_t kLaneGrowth = 4;
-static_assert(kLaneBytesMost / kUnitBytesLeast <= (std::size_t{1} << kUnitBits), "units of a lane fit a slot word");
+static_assert(kLaneBytesMost / kUnitBytesLeast <= (std::size_t{1} << kUnitBits),
+              "units of a lane fit a slot word");
 /// Lanes of one topic alive at once. Lane ids run from 1 to this. The slot word would allow 4,095.
 inline constexpr std::uint32_t kLanesPerTopic = 1023;
 static_assert(kLanesPerTopic < (1u << kLaneBits));

@@ -3,9 +3,9 @@
 // The ring's algorithm (bus/ring) is templated on a policy like StdAtomics, so that the interleaving checker
 // (tests/interleave) can drive it with atomics of its own, one access at a time.
 //
-// A policy has: u32, u64 (atomic words), fence(order), and copies between private memory and frame bytes. Frame bytes
-// race by design (a lapped reader copies bytes that are being overwritten, then throws the copy away); a policy for
-// a checker or for the thread sanitizer makes them relaxed atomic words.
+// A policy has: u32, u64 (atomic words), fence(order), and copies between private memory and frame bytes.
+// Frame bytes race by design (a lapped reader copies bytes that are being overwritten, then throws the copy
+// away); a policy for a checker or for the thread sanitizer makes them relaxed atomic words.
 #pragma once
 
 #include <atomic>
@@ -17,8 +17,10 @@ namespace busway::memory {
 
 using Atomic32 = std::atomic<std::uint32_t>;
 using Atomic64 = std::atomic<std::uint64_t>;
-static_assert(Atomic32::is_always_lock_free && sizeof(Atomic32) == 4, "shared words must be plain machine words");
-static_assert(Atomic64::is_always_lock_free && sizeof(Atomic64) == 8, "shared words must be plain machine words");
+static_assert(Atomic32::is_always_lock_free && sizeof(Atomic32) == 4,
+              "shared words must be plain machine words");
+static_assert(Atomic64::is_always_lock_free && sizeof(Atomic64) == 8,
+              "shared words must be plain machine words");
 
 struct StdAtomics {
   using u32 = Atomic32;
@@ -26,7 +28,8 @@ struct StdAtomics {
 
   static void fence(std::memory_order order) noexcept {
 #if defined(__SANITIZE_THREAD__)
-    // GCC 12's thread sanitizer does not model fences: a read-modify-write of one word orders everything through it.
+    // GCC 12's thread sanitizer does not model fences: a read-modify-write of one word orders everything
+    // through it.
     static std::atomic<std::uint64_t> word{0};
     (void)order;
     word.fetch_add(1, std::memory_order_acq_rel);
@@ -39,7 +42,8 @@ struct StdAtomics {
 #if defined(__SANITIZE_THREAD__)
   __attribute__((no_sanitize("thread")))
 #endif
-  static void copy_from_shared(void* to, const void* from, std::size_t bytes) noexcept {
+  static void
+  copy_from_shared(void* to, const void* from, std::size_t bytes) noexcept {
 #if defined(__SANITIZE_THREAD__)
     auto* out = static_cast<volatile unsigned char*>(to);
     auto* in = static_cast<const volatile unsigned char*>(from);
@@ -53,7 +57,8 @@ struct StdAtomics {
 #if defined(__SANITIZE_THREAD__)
   __attribute__((no_sanitize("thread")))
 #endif
-  static void copy_to_shared(void* to, const void* from, std::size_t bytes) noexcept {
+  static void
+  copy_to_shared(void* to, const void* from, std::size_t bytes) noexcept {
 #if defined(__SANITIZE_THREAD__)
     auto* out = static_cast<volatile unsigned char*>(to);
     auto* in = static_cast<const volatile unsigned char*>(from);

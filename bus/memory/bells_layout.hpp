@@ -1,6 +1,6 @@
-// `bells`: one per daemon, writable by every client: a sleep word for each session, and the daemon's own bell with its
-// dirty and sync bitmaps. It outlives the worker. Whoever scribbles here costs others wake-ups, never records: every
-// sleep is bounded and the daemon sweeps. Byte table: docs/memory-layout.md.
+// `bells`: one per daemon, writable by every client: a sleep word for each session, and the daemon's own bell
+// with its dirty and sync bitmaps. It outlives the worker. Whoever scribbles here costs others wake-ups,
+// never records: every sleep is bounded and the daemon sweeps. Byte table: docs/memory-layout.md.
 #pragma once
 
 #include "bus/base/limits.hpp"
@@ -24,7 +24,8 @@ struct BellsHeader {
   Atomic32 daemon_asleep;                            ///< 1 while it sleeps or is about to
   std::uint8_t reserved[56];
   alignas(limits::kCacheLine) Atomic64 dirty[kOrdinalWords];  ///< partition ordinal: has records to drain
-  alignas(limits::kCacheLine) Atomic64 sync[kOrdinalWords];   ///< partition ordinal: somebody waits for durability
+  alignas(
+      limits::kCacheLine) Atomic64 sync[kOrdinalWords];  ///< partition ordinal: somebody waits for durability
   // Bells follow: Bell bells[identity.item_count].
 };
 static_assert(sizeof(BellsHeader) == 128 + 2 * 8192 && std::is_standard_layout_v<BellsHeader>);

@@ -14,7 +14,15 @@ namespace busway::memory {
 inline constexpr std::array<char, 8> kMagic = {'B', 'U', 'S', 'W', 'A', 'Y', 'M', '1'};
 inline constexpr std::uint32_t kLayoutVersion = 1;
 
-enum class Kind : std::uint32_t { ring = 1, marks = 2, wait = 3, lane = 4, bells = 5, stats = 6, manifest = 7 };
+enum class Kind : std::uint32_t {
+  ring = 1,
+  marks = 2,
+  wait = 3,
+  lane = 4,
+  bells = 5,
+  stats = 6,
+  manifest = 7
+};
 
 struct Identity {
   std::array<char, 8> magic;
@@ -25,7 +33,8 @@ struct Identity {
   std::uint32_t generation;  ///< ring and lane: the generation; else 0
   std::uint64_t bytes;       ///< of the whole memfd
   std::uint64_t item_bytes;  ///< lane: its unit; ring: 8; else 0
-  std::uint64_t item_count;  ///< lane: units, the header's included; ring: slots; marks and wait: partitions; bells: sessions
+  std::uint64_t item_count;  ///< lane: units, the header's included; ring: slots; marks and wait: partitions;
+                             ///< bells: sessions
 };
 static_assert(sizeof(Identity) == 64);
 static_assert(std::is_standard_layout_v<Identity> && std::is_trivially_copyable_v<Identity>);

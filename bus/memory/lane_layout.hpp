@@ -1,6 +1,6 @@
-// `lane`: a private ring of bytes that one publisher writes its frames into. Writable by that publisher, readable by the
-// topic's subscribers and the daemon. Unit 0 is the header; frames start at units 1 and up, never wrap around the
-// lane's end, and are a whole number of units. Byte table: docs/memory-layout.md.
+// `lane`: a private ring of bytes that one publisher writes its frames into. Writable by that publisher,
+// readable by the topic's subscribers and the daemon. Unit 0 is the header; frames start at units 1 and up,
+// never wrap around the lane's end, and are a whole number of units. Byte table: docs/memory-layout.md.
 //
 // A frame is hostile input to whoever reads it: load each length once, check it, use the copy.
 #pragma once
@@ -16,13 +16,13 @@ inline constexpr std::int32_t kNullLength = -1;
 
 /// Before the bytes of one record: headers, then key, then value, without padding between them.
 struct FrameHeader {
-  std::uint32_t place;         ///< [lane:12 | unit:20] of this frame: it must name where it lies
-  std::uint32_t partition;     ///< of the lane's topic: it must name the slot ring it was found through
-  std::int64_t timestamp_ms;   ///< Unix time
-  std::uint32_t headers_bytes; ///< Kafka's encoding: varint count, then entries; 0 = no headers
-  std::int32_t key_bytes;      ///< kNullLength = null
-  std::int32_t value_bytes;    ///< kNullLength = null
-  std::uint32_t reserved;      ///< 0
+  std::uint32_t place;          ///< [lane:12 | unit:20] of this frame: it must name where it lies
+  std::uint32_t partition;      ///< of the lane's topic: it must name the slot ring it was found through
+  std::int64_t timestamp_ms;    ///< Unix time
+  std::uint32_t headers_bytes;  ///< Kafka's encoding: varint count, then entries; 0 = no headers
+  std::int32_t key_bytes;       ///< kNullLength = null
+  std::int32_t value_bytes;     ///< kNullLength = null
+  std::uint32_t reserved;       ///< 0
 };
 static_assert(sizeof(FrameHeader) == 32 && std::is_standard_layout_v<FrameHeader>);
 static_assert(std::is_trivially_copyable_v<FrameHeader>);

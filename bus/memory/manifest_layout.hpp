@@ -1,8 +1,9 @@
-// `manifest`: what each descriptor is that the keeper holds, so that the next worker can take everything up. Read and
-// written by the daemon alone (worker: entries; keeper: `keeper_fd` and `state`). Byte table: docs/memory-layout.md.
+// `manifest`: what each descriptor is that the keeper holds, so that the next worker can take everything up.
+// Read and written by the daemon alone (worker: entries; keeper: `keeper_fd` and `state`). Byte table:
+// docs/memory-layout.md.
 //
-// An entry's life: empty -> pending (worker filled it in) -> live (keeper has the fd and has acknowledged it) -> empty.
-// Only a live entry's memory may be handed to a client. The next worker drops pending ones.
+// An entry's life: empty -> pending (worker filled it in) -> live (keeper has the fd and has acknowledged it)
+// -> empty. Only a live entry's memory may be handed to a client. The next worker drops pending ones.
 #pragma once
 
 #include "bus/base/limits.hpp"
@@ -26,16 +27,16 @@ enum class ManifestState : std::uint32_t { empty = 0, pending = 1, live = 2 };
 struct ManifestEntry {
   Atomic32 state;  ///< ManifestState; stored last (release) by whoever moves it on
   ManifestKind kind;
-  Uuid id;     ///< names the entry in messages to the keeper
-  Uuid topic;  ///< ring, marks, wait, lane, segment
+  Uuid id;                   ///< names the entry in messages to the keeper
+  Uuid topic;                ///< ring, marks, wait, lane, segment
   std::uint32_t index;       ///< partition, lane id, or session
   std::uint32_t generation;  ///< of a ring or a lane
   std::uint32_t owner_uid;
   std::uint32_t owner_session;  ///< lane: the session of its publisher
   std::int32_t owner_pid;       ///< session: the pid its pidfd was opened for
-  std::int32_t keeper_fd;       ///< the descriptor's number in the keeper, inherited under it by the next worker
-  std::uint64_t bytes;          ///< charged to the budget
-  std::uint64_t aux;            ///< segment: base offset; lane: unit bytes; session: its re-attachment token
+  std::int32_t keeper_fd;  ///< the descriptor's number in the keeper, inherited under it by the next worker
+  std::uint64_t bytes;     ///< charged to the budget
+  std::uint64_t aux;       ///< segment: base offset; lane: unit bytes; session: its re-attachment token
   std::uint8_t reserved[16];
 };
 static_assert(sizeof(ManifestEntry) == 96 + 0 && std::is_standard_layout_v<ManifestEntry>);

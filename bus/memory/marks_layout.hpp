@@ -1,5 +1,5 @@
-// `marks`: what the daemon says about one topic. Writable by the daemon alone, readable by everybody attached.
-// Byte table: docs/memory-layout.md.
+// `marks`: what the daemon says about one topic. Writable by the daemon alone, readable by everybody
+// attached. Byte table: docs/memory-layout.md.
 #pragma once
 
 #include "bus/base/limits.hpp"
@@ -40,7 +40,7 @@ struct PartitionMarks {
   Atomic32 ring_generation;  ///< the newest ring that may be entered
   Atomic32 state;            ///< PartitionState
   Atomic32 cause;            ///< errno behind `failed` or `disk_full`
-  Atomic32 ordinal;          ///< this partition's bit in the daemon's dirty and sync bitmaps (bells_layout.hpp)
+  Atomic32 ordinal;  ///< this partition's bit in the daemon's dirty and sync bitmaps (bells_layout.hpp)
   std::uint8_t reserved[28];
   alignas(limits::kCacheLine) Atomic64 written;  ///< every offset below is in the log file
   Atomic64 durable;                              ///< every offset below was fdatasync'ed
@@ -71,7 +71,9 @@ static_assert(sizeof(MarksTables) % limits::kCacheLine == 0, "partitions start o
 constexpr std::size_t marks_bytes(std::uint32_t partitions) noexcept {
   return sizeof(MarksHeader) + sizeof(MarksTables) + partitions * sizeof(PartitionMarks);
 }
-inline MarksTables* marks_tables(MarksHeader* marks) noexcept { return reinterpret_cast<MarksTables*>(marks + 1); }
+inline MarksTables* marks_tables(MarksHeader* marks) noexcept {
+  return reinterpret_cast<MarksTables*>(marks + 1);
+}
 inline const MarksTables* marks_tables(const MarksHeader* marks) noexcept {
   return reinterpret_cast<const MarksTables*>(marks + 1);
 }

@@ -1,10 +1,9 @@
 #include "bus/memory/region.hpp"
 
+#include <boost/interprocess/exceptions.hpp>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-#include <boost/interprocess/exceptions.hpp>
 
 namespace busway::memory {
 namespace {
@@ -45,8 +44,8 @@ void check_identity(const Identity& identity, Kind kind, std::size_t size) {
   }
   if (identity.layout_version != kLayoutVersion) {
     throw Error(errc::protocol_mismatch, "shared memory has layout version " +
-                                             std::to_string(identity.layout_version) + ", this program knows " +
-                                             std::to_string(kLayoutVersion));
+                                             std::to_string(identity.layout_version) +
+                                             ", this program knows " + std::to_string(kLayoutVersion));
   }
 }
 
@@ -60,10 +59,12 @@ Region Region::create(const std::string& name, std::size_t bytes) {
   check_errno(::fchmod(fd, 0600), "fchmod of shared memory");
   check_errno(::ftruncate(fd, static_cast<off_t>(bytes)), "ftruncate of shared memory");
   if (::fallocate(fd, 0, 0, static_cast<off_t>(bytes)) != 0) {
-    throw Error(errc::budget_exceeded, "cannot allocate " + std::to_string(bytes) + " bytes of shared memory for " +
-                                           name + ": " + std::generic_category().message(errno));
+    throw Error(errc::budget_exceeded, "cannot allocate " + std::to_string(bytes) +
+                                           " bytes of shared memory for " + name + ": " +
+                                           std::generic_category().message(errno));
   }
-  check_errno(::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), "sealing of shared memory");
+  check_errno(::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
+              "sealing of shared memory");
   region.mapping_ = map_fd(fd, bytes, Access::read_write);
   return region;
 }

@@ -1,8 +1,8 @@
 // Sealed memfds and their mappings: the only way that Busway makes and maps shared memory.
 //
-// A region made here is mode 0600, sealed against shrinking, growing and further sealing, and has every page allocated
-// before its descriptor can be passed on, so nobody who maps it can meet SIGBUS. (Files in /dev/shm cannot be sealed;
-// F_SEAL_FUTURE_WRITE would keep a restarted worker from writing its own pages.)
+// A region made here is mode 0600, sealed against shrinking, growing and further sealing, and has every page
+// allocated before its descriptor can be passed on, so nobody who maps it can meet SIGBUS. (Files in /dev/shm
+// cannot be sealed; F_SEAL_FUTURE_WRITE would keep a restarted worker from writing its own pages.)
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ namespace busway::memory {
 
 enum class Access { read_only, read_write };
 
-/// A mapped memfd. Owns the mapping, and the descriptor while it is kept. Movable. Not thread safe itself; what it maps
-/// is shared memory with rules of its own.
+/// A mapped memfd. Owns the mapping, and the descriptor while it is kept. Movable. Not thread safe itself;
+/// what it maps is shared memory with rules of its own.
 class Region {
  public:
   Region() = default;
@@ -45,8 +45,8 @@ class Region {
   }
 
   int fd() const noexcept { return fd_.get(); }
-  /// A second descriptor of the same memory that cannot write; who receives it cannot reopen it for writing unless it
-  /// runs under the daemon's uid.
+  /// A second descriptor of the same memory that cannot write; who receives it cannot reopen it for writing
+  /// unless it runs under the daemon's uid.
   Fd open_read_only() const;
   /// Closes the descriptor and keeps the mapping.
   void forget_fd() noexcept { fd_.reset(); }

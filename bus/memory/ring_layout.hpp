@@ -1,5 +1,5 @@
-// `ring`: the slot ring of one partition and generation. Writable by the topic's publishers and the daemon, readable by
-// its subscribers. Byte table: docs/memory-layout.md; algorithm: docs/ring.md.
+// `ring`: the slot ring of one partition and generation. Writable by the topic's publishers and the daemon,
+// readable by its subscribers. Byte table: docs/memory-layout.md; algorithm: docs/ring.md.
 //
 // slot u64 = [lap:32 | lane:12 | unit:20]; 0 = never set; lane 0 = a fence, unit = its reason.
 // For offset o in a ring of base b with N slots: q = o - b, index q mod N, lap q / N + 1.
@@ -20,7 +20,8 @@ struct RingHeader {
   alignas(limits::kCacheLine) Atomic64 base;
   // A hint that publishers store after each commit: a line of its own, readers do not look at it.
   alignas(limits::kCacheLine) Atomic64 tail;
-  // Moved rarely, checked by every reader after its copy: a line of its own, so that `tail` does not evict it.
+  // Moved rarely, checked by every reader after its copy: a line of its own, so that `tail` does not evict
+  // it.
   alignas(limits::kCacheLine) Atomic64 reclaimed;
   // Slots follow: Atomic64 slots[identity.item_count].
 };
@@ -30,7 +31,9 @@ static_assert(offsetof(RingHeader, base) == 64);
 static_assert(offsetof(RingHeader, tail) == 128);
 static_assert(offsetof(RingHeader, reclaimed) == 192);
 
-constexpr std::size_t ring_bytes(std::uint64_t slots) noexcept { return sizeof(RingHeader) + slots * sizeof(Atomic64); }
+constexpr std::size_t ring_bytes(std::uint64_t slots) noexcept {
+  return sizeof(RingHeader) + slots * sizeof(Atomic64);
+}
 
 inline Atomic64* ring_slots(RingHeader* ring) noexcept { return reinterpret_cast<Atomic64*>(ring + 1); }
 inline const Atomic64* ring_slots(const RingHeader* ring) noexcept {

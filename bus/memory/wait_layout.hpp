@@ -1,6 +1,6 @@
-// `wait`: who sleeps on one topic, what is leased, how far `overflow=block` subscribers have read. Writable by everybody
-// attached to the topic: nothing in it may harm more than wake-ups, zero-copy reads and backpressure of this topic.
-// Byte table: docs/memory-layout.md.
+// `wait`: who sleeps on one topic, what is leased, how far `overflow=block` subscribers have read. Writable
+// by everybody attached to the topic: nothing in it may harm more than wake-ups, zero-copy reads and
+// backpressure of this topic. Byte table: docs/memory-layout.md.
 #pragma once
 
 #include "bus/base/limits.hpp"
@@ -9,8 +9,8 @@
 
 namespace busway::memory {
 
-/// One bit per attached process (MarksTables::sleeper_session says whose). One line, so that a publisher that finds
-/// nobody asleep touches one shared line.
+/// One bit per attached process (MarksTables::sleeper_session says whose). One line, so that a publisher that
+/// finds nobody asleep touches one shared line.
 struct SleepLine {
   alignas(limits::kCacheLine) Atomic64 words[limits::kSleepersPerTopic / 64];
 };
@@ -27,7 +27,8 @@ struct PartitionWait {
   SleepLine space;    ///< asleep until something is reclaimable
   SleepLine durable;  ///< asleep until `durable` (or `written`) moves
   alignas(limits::kCacheLine) Atomic64 leases[limits::kSubscribersWithCells];
-  alignas(limits::kCacheLine) Atomic64 cursors[limits::kSubscribersWithCells];  ///< overflow=block; else kCursorNone
+  alignas(limits::kCacheLine)
+      Atomic64 cursors[limits::kSubscribersWithCells];  ///< overflow=block; else kCursorNone
 };
 static_assert(sizeof(PartitionWait) == 3 * 64 + 2 * 512 && std::is_standard_layout_v<PartitionWait>);
 static_assert(offsetof(PartitionWait, space) == 64);
@@ -42,6 +43,8 @@ struct WaitHeader {
 constexpr std::size_t wait_bytes(std::uint32_t partitions) noexcept {
   return sizeof(WaitHeader) + partitions * sizeof(PartitionWait);
 }
-inline PartitionWait* wait_partitions(WaitHeader* wait) noexcept { return reinterpret_cast<PartitionWait*>(wait + 1); }
+inline PartitionWait* wait_partitions(WaitHeader* wait) noexcept {
+  return reinterpret_cast<PartitionWait*>(wait + 1);
+}
 
 }  // namespace busway::memory

@@ -37,8 +37,15 @@ TEST(Region, RefusesMemoryThatAnotherProcessCouldShrink) {
 
 TEST(Region, RefusesMemoryOfAnotherKind) {
   const Region region = Region::create("test", 4096);
-  *region.as<Identity>() = Identity{.magic = kMagic, .layout_version = kLayoutVersion, .kind = Kind::lane, .owner = {},
-                                    .partition = 0, .generation = 0, .bytes = 4096, .item_bytes = 0, .item_count = 0};
+  *region.as<Identity>() = Identity{.magic = kMagic,
+                                    .layout_version = kLayoutVersion,
+                                    .kind = Kind::lane,
+                                    .owner = {},
+                                    .partition = 0,
+                                    .generation = 0,
+                                    .bytes = 4096,
+                                    .item_bytes = 0,
+                                    .item_count = 0};
   EXPECT_THROW(Region::map_known(region.open_read_only(), Kind::ring, Access::read_only), Error);
   EXPECT_NO_THROW(Region::map_known(region.open_read_only(), Kind::lane, Access::read_only));
 }
