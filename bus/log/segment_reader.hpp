@@ -1,0 +1,116 @@
+// Reads the records of one segment through descriptors, by pread into a buffer that is used again and again.
+//
+// For subscribers that fell behind the ring, the daemon and the CLI. Nothing at or above the given `written`
+// is looked at: there a writer may be at work. Every batch's CRC is checked before one of its records is
+// handed out. Descriptors are not owned. One thread at a time. Allocates when it is made and for batches
+// larger than its buffer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+
+#include "bus/log/batch_view.hpp"
+#include "bus/log/codec.hpp"
+#include "bus/log/segment_index.hpp"
+
+namespace busway::log {
+
+struct SegmentFiles {
+  int log = -1;
+  int index = -1;       ///< -1: searches start at the segment's beginning
+  int time_index = -1;  ///< likewise
+  std::int64_t base_offset = 0;
+};
+
+enum class [[nodiscard]] ReadStatus : std::uint8_t{
+    ok,
+    end,  ///< nothing more below `written` in this segment (yet); if next_offset() < written, go to the next
+          ///< segment
+    corrupt,  ///< see defect(); skip_bad() goes on behind it
+    failed,   ///< an operating system error; see error_number()
+};
+
+/// Where and how a segment does not check out.
+struct BadRegion {
+  BatchError error = BatchError::none;
+  std::int64_t position = 0;      ///< first bad byte
+  std::int64_t bytes = 0;         ///< up to the next valid batch, or to the end of the file
+  std::int64_t first_offset = 0;  ///< the first offset that is lost, if any is
+  std::int64_t next_offset = -1;  ///< base offset of the next valid batch; -1: none follows
+};
+
+class SegmentReader {
+ public:
+  static constexpr std::size_t kBufferBytes = 256 * 1024;
+
+  explicit SegmentReader(SegmentFiles files, std::size_t buffer_bytes = kBufferBytes,
+                         std::size_t decompressed_most = kDecompressedBytesMost);
+
+  /// Takes up another segment (or the same one afresh); keeps buffers. Stands at its first batch.
+  void reset(SegmentFiles files) noexcept;
+
+  /// Stands before the first record with an offset >= `offset` below `written`. Offsets before the segment:
+  /// its start.
+  ReadStatus seek(std::int64_t offset, std::int64_t written);
+
+  /// Stands before the first record with a timestamp >= `timestamp_ms`. `end`: there is none below `written`.
+  ReadStatus seek_time(std::int64_t timestamp_ms, std::int64_t written);
+
+  /// The next record that lies below `written`. Views are valid until the next call of anything here.
+  ReadStatus next(std::int64_t written, RecordView& record) {
+    while (!records_.next(record)) {
+      if (const ReadStatus status = advance(written); status != ReadStatus::ok) return status;
+    }
+    if (record.offset < wanted_) [[unlikely]]
+      return next_wanted(written, record);
+    next_offset_ = record.offset + 1;
+    return ReadStatus::ok;
+  }
+
+  /// The next whole batch below `written`; the records of the current one that were not asked for are passed
+  /// over. `batch` is valid until the next call. Its records may begin before the offset that seek() was
+  /// given.
+  ReadStatus next_batch(std::int64_t written, BatchView& batch);
+  /// The plain records of the batch that next_batch() gave: decompressed if need be.
+  ReadStatus batch_records(std::span<const std::byte>& records);
+
+  /// After `corrupt`: goes behind the bad bytes to the next valid batch below `written`; defect() then has
+  /// the whole range. `end`: no valid batch follows.
+  ReadStatus skip_bad(std::int64_t written);
+
+  /// The offset that comes next: after the last one handed out, skipped offsets included.
+  std::int64_t next_offset() const noexcept { return next_offset_; }
+  /// Position of the batch that was looked at last.
+  std::int64_t position() const noexcept { return batch_position_; }
+  const BadRegion& defect() const noexcept { return defect_; }
+  int error_number() const noexcept { return error_number_; }
+
+ private:
+  ReadStatus advance(std::int64_t written);
+  ReadStatus next_wanted(std::int64_t written, RecordView& record);
+  ReadStatus load_batch(std::int64_t written);
+  ReadStatus fill(std::size_t bytes);
+  ReadStatus corrupt(BatchError error, std::int64_t bytes) noexcept;
+  void stand_at(std::int64_t position, std::int64_t offset) noexcept;
+
+  SegmentFiles files_;
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t buffer_bytes_;
+  std::size_t filled_ = 0;            // bytes of the file that the buffer holds
+  std::int64_t buffer_position_ = 0;  // of the buffer's first byte in the file
+  std::int64_t next_position_ = 0;    // where the next batch starts
+  std::int64_t batch_position_ = 0;
+  std::int64_t expected_offset_ = 0;  // the base offset that the next batch has at least
+  std::int64_t next_offset_ = 0;
+  std::int64_t wanted_ = 0;  // records below are passed over
+  BatchView batch_;
+  RecordCursor records_;
+  Decompressor decompressor_;
+  BadRegion defect_;
+  int error_number_ = 0;
+};
+
+}  // namespace busway::log
