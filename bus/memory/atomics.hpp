@@ -3,15 +3,18 @@
 // The ring's algorithm (bus/ring) is templated on a policy like StdAtomics, so that the interleaving checker
 // (tests/interleave) can drive it with atomics of its own, one access at a time.
 //
-// A policy has: u32, u64 (atomic words), fence(order), and copies between private memory and frame bytes.
-// Frame bytes race by design (a lapped reader copies bytes that are being overwritten, then throws the copy
-// away); a policy for a checker or for the thread sanitizer makes them relaxed atomic words.
+// A policy has: u32, u64 (atomic words), kLeaseCells (how many a publisher keeps room for), fence(order),
+// restart() (see there), and copies between private memory and frame bytes. Frame bytes race by design (a
+// lapped reader copies bytes that are being overwritten, then throws the copy away); a policy for a checker
+// or for the thread sanitizer makes them relaxed atomic words.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+
+#include "bus/base/limits.hpp"
 
 namespace busway::memory {
 
@@ -25,6 +28,11 @@ static_assert(Atomic64::is_always_lock_free && sizeof(Atomic64) == 8,
 struct StdAtomics {
   using u32 = Atomic32;
   using u64 = Atomic64;
+  static constexpr std::uint32_t kLeaseCells = limits::kSubscribersWithCells;
+
+  /// Stands where a loop starts over, having kept nothing of what it loaded: a checker may forget those loads
+  /// too.
+  static void restart() noexcept {}
 
   static void fence(std::memory_order order) noexcept {
 #if defined(__SANITIZE_THREAD__)

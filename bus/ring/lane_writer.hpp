@@ -1,0 +1,276 @@
+// A publisher's private bookkeeping of one lane: where the next frame goes, and which old ones may be
+// overwritten.
+//
+// Frames lie in lane order: each starts at a unit from 1 up (unit 0 is the lane's header), is contiguous and
+// never wraps around the lane's end. Every frame is remembered, oldest first, until its bytes may be
+// overwritten:
+//   open       handed out, still being filled or waiting to be published: a loan. Nothing behind it is freed.
+//   abandoned  handed back unpublished
+//   published  at an offset of a ring: overwritten only below that ring's `safe`
+// Order of events: advance `reclaimed`, seq_cst fence, scan the leases, release fence, overwrite.
+// Nothing here is shared but what the ledgers point to. No allocation after construction. One thread.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "bus/ring/publish.hpp"
+#include "bus/ring/reclaim.hpp"
+#include "bus/ring/slot.hpp"
+
+namespace busway::ring {
+
+/// One remembered frame.
+template <class A>
+struct Remembered {
+  enum class State : std::uint32_t { open, abandoned, published };
+  Ledger<A>* ledger = nullptr;  ///< of the ring it was published into
+  std::uint64_t offset = 0;
+  std::uint32_t unit = 0;
+  State state = State::open;
+};
+
+enum class ReserveStatus : std::uint8_t {
+  reserved,
+  too_large,   ///< no lane of this size can hold it
+  loans,       ///< an open loan is in the way: a further lane, or an error
+  wait_space,  ///< the oldest frame is not reclaimable yet: wait for space in `Reservation::blocker`'s
+               ///< partition
+  wait_lease,  ///< the oldest frame is leased and the lease has not timed out: likewise, but look again by
+               ///< itself
+};
+
+template <class A>
+struct [[nodiscard]] Reservation {
+  ReserveStatus status = ReserveStatus::too_large;
+  std::uint32_t place = 0;             ///< [lane | unit]: what the frame's header and the slot name
+  std::uint64_t frame = 0;             ///< handle for published() and abandon()
+  std::byte* data = nullptr;           ///< the frame's first byte
+  const Ledger<A>* blocker = nullptr;  ///< wait_*: whose ring is in the way
+};
+
+/// How the writer tells time, asked only when a lease is in the way. `now_ns` is monotonic.
+template <class Clock>
+struct LeasePatience {
+  Clock now_ns;
+  std::int64_t timeout_ns = 0;
+};
+
+template <class A>
+class LaneWriter {
+ public:
+  /// Entries that `book` must have for a lane of `bytes`: a power of two.
+  static constexpr std::size_t book_size(std::size_t bytes, std::uint32_t unit_shift) noexcept {
+    return std::bit_ceil(bytes >> unit_shift);
+  }
+
+  /// `data` is the mapped lane, `bytes` and `unit_shift` what the daemon gave. `book` has book_size() entries
+  /// and outlives the writer.
+  LaneWriter(std::uint32_t lane, std::byte* data, std::size_t bytes, std::uint32_t unit_shift,
+             std::span<Remembered<A>> book) noexcept
+      : data_(data),
+        book_(book.data()),
+        book_mask_(book.size() - 1),
+        lane_(lane),
+        unit_shift_(unit_shift),
+        units_(static_cast<std::uint32_t>(bytes >> unit_shift)) {}
+
+  /// A place for a frame of `bytes`, header included; the frame is open until published() or abandon().
+  template <class Clock>
+  Reservation<A> reserve(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
+    const std::uint64_t units = (bytes + (std::size_t{1} << unit_shift_) - 1) >> unit_shift_;
+    if (units >= units_) return {};
+    const auto wanted = static_cast<std::uint32_t>(units);
+    if (!fits(wanted)) {
+      const Reservation<A> refused = make_room(wanted, patience);
+      if (refused.status != ReserveStatus::reserved) return refused;
+    }
+    Remembered<A>& entry = at(last_);
+    entry.ledger = nullptr;
+    entry.unit = next_;
+    entry.state = Remembered<A>::State::open;
+    next_ += wanted;
+    return {.status = ReserveStatus::reserved,
+            .place = place_word(lane_, entry.unit),
+            .frame = last_++,
+            .data = data_ + (std::size_t{entry.unit} << unit_shift_),
+            .blocker = nullptr};
+  }
+
+  /// The frame was committed at `offset` of `ledger`'s ring.
+  void published(std::uint64_t frame, Ledger<A>& ledger, std::uint64_t offset) noexcept {
+    Remembered<A>& entry = at(frame);
+    entry.ledger = &ledger;
+    entry.offset = offset;
+    entry.state = Remembered<A>::State::published;
+    ++ledger.frames;
+  }
+
+  /// The frame will not be published: nobody but us has ever seen its bytes.
+  void abandon(std::uint64_t frame) noexcept {
+    at(frame).state = Remembered<A>::State::abandoned;
+    // The newest ones give their room back at once: a publisher that gives up at its deadline leaves no
+    // trace.
+    while (last_ != first_ && at(last_ - 1).state == Remembered<A>::State::abandoned)
+      next_ = at(--last_).unit;
+  }
+
+  /// Frees what is free without waiting, so that a quiet publisher's rings can be retired.
+  template <class Clock>
+  void settle(LeasePatience<Clock> patience) noexcept {
+    bool freed = false;
+    while (first_ != last_ && free_oldest(patience, freed) == ReserveStatus::reserved) continue;
+    if (freed) A::fence(std::memory_order_release);
+  }
+
+  std::uint32_t lane() const noexcept { return lane_; }
+  std::size_t bytes() const noexcept { return std::size_t{units_} << unit_shift_; }
+  bool empty() const noexcept { return first_ == last_; }
+  std::uint64_t remembered() const noexcept { return last_ - first_; }
+  /// The k-th oldest remembered frame; for tests and for `busway top`.
+  const Remembered<A>& oldest(std::uint64_t k = 0) const noexcept { return book_[(first_ + k) & book_mask_]; }
+  std::uint32_t next_unit() const noexcept { return next_; }
+
+ private:
+  /// A first look at the leases for the oldest frame, and what later looks may use of it (H28).
+  struct Scan {
+    std::uint64_t frame = ~std::uint64_t{0};  ///< handle of the frame it was made for
+    std::uint64_t bound = 0;                  ///< `reclaimed` as it was before the first look
+    const PartitionView<A>* partition = nullptr;
+    std::array<std::uint64_t, A::kLeaseCells> cells{};
+    std::array<std::int64_t, A::kLeaseCells>
+        since_ns{};  ///< when the cell was first seen with this value; 0 = not noted
+  };
+
+  Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
+
+  /// Is there contiguous room? Moves next_ to the lane's start if that is where it is.
+  bool fits(std::uint32_t units) noexcept {
+    if (first_ == last_) {
+      next_ = 1;
+      return true;
+    }
+    const std::uint32_t begin = at(first_).unit;
+    if (next_ <= begin) return units <= begin - next_;
+    if (units <= units_ - next_) return true;
+    if (units > begin - 1) return false;
+    next_ = 1;
+    return true;
+  }
+
+  template <class Clock>
+  [[gnu::noinline]] Reservation<A> make_room(std::uint32_t units, LeasePatience<Clock>& patience) noexcept {
+    Reservation<A> result{.status = ReserveStatus::reserved};
+    bool freed = false;
+    while (result.status == ReserveStatus::reserved && !fits(units)) {
+      result.blocker = at(first_).ledger;
+      result.status = free_oldest(patience, freed);
+    }
+    // Before the first byte is overwritten: a reader that sees a new byte sees, after its acquire fence, the
+    // `reclaimed` or the revoked lease that allowed it. Also when we give up here: what was freed may fit a
+    // smaller frame next time.
+    if (freed) A::fence(std::memory_order_release);
+    return result;
+  }
+
+  /// Forgets the oldest frame if its bytes may be overwritten.
+  template <class Clock>
+  ReserveStatus free_oldest(LeasePatience<Clock>& patience, bool& freed) noexcept {
+    using State = typename Remembered<A>::State;
+    Remembered<A>& frame = at(first_);
+    if (frame.state == State::open) return ReserveStatus::loans;
+    if (frame.state == State::published) {
+      Ledger<A>& ledger = *frame.ledger;
+      while (frame.offset >= ledger.safe) {
+        if (!advance(*ledger.partition, ledger.ring, frame.offset + 1, want(frame), ledger.seen))
+          return ReserveStatus::wait_space;
+        learn_safe(ledger);
+        if (frame.offset >= ledger.safe && !revoke(*ledger.partition, frame.offset, patience))
+          return ReserveStatus::wait_lease;
+      }
+      --ledger.frames;
+      freed = true;
+    }
+    ++first_;
+    return ReserveStatus::reserved;
+  }
+
+  /// How far to reclaim at once: an eighth of what is remembered, as far as it lies in the oldest frame's
+  /// ring.
+  std::uint64_t want(const Remembered<A>& frame) noexcept {
+    const Remembered<A>& further = at(first_ + (last_ - first_) / 8);
+    const bool same = further.state == Remembered<A>::State::published && further.ledger == frame.ledger;
+    return same ? further.offset + 1 : frame.offset + 1;
+  }
+
+  /// Scans the leases for the oldest frame and raises its ring's `safe`. What is safe once is safe for ever.
+  void learn_safe(Ledger<A>& ledger) noexcept {
+    const WaitView<A>& wait = ledger.partition->wait;
+    const bool first = scan_.frame != first_;
+    if (first) {
+      // Also when another publisher advanced it (H15). Never a newer value while filtering (H28): a larger
+      // one wants a new fence and a full scan. acquire: pairs with advance().
+      scan_.bound = ledger.ring.reclaimed->load(std::memory_order_acquire);
+      // A holder stores its lease, fences, looks at `reclaimed`: either it sees ours, or we see its lease.
+      A::fence(std::memory_order_seq_cst);
+    }
+    const bool same_cells = scan_.partition == ledger.partition;
+    std::uint64_t safe = scan_.bound;
+    for (std::uint32_t cell = 0; cell < wait.cells; ++cell) {
+      // acquire: pairs with the holder's release: its last look at the bytes is over.
+      const std::uint64_t lease = wait.leases[cell].load(std::memory_order_acquire);
+      if (first) {
+        if (!same_cells || scan_.cells[cell] != lease) scan_.since_ns[cell] = 0;
+        scan_.cells[cell] = lease;
+      } else if (scan_.cells[cell] != lease) {
+        // A lease taken after the first scan has seen `reclaimed` beyond the frame: it covers nothing of it
+        // (H28).
+        scan_.cells[cell] = memory::kLeaseNone;
+      }
+      if (lease_counts(scan_.cells[cell])) safe = std::min(safe, lease_offset(lease));
+    }
+    scan_.frame = first_;
+    scan_.partition = ledger.partition;
+    ledger.safe = std::max(ledger.safe, safe);
+  }
+
+  /// Takes back the leases that hold up `offset` for too long. False: none of them is due yet.
+  template <class Clock>
+  bool revoke(const PartitionView<A>& partition, std::uint64_t offset,
+              LeasePatience<Clock>& patience) noexcept {
+    const std::int64_t now = std::max<std::int64_t>(patience.now_ns(), 1);
+    bool revoked = false;
+    for (std::uint32_t cell = 0; cell < partition.wait.cells; ++cell) {
+      std::uint64_t lease = scan_.cells[cell];
+      if (!lease_counts(lease) || lease_offset(lease) > offset) continue;
+      std::int64_t& since = scan_.since_ns[cell];
+      if (since == 0) since = now;
+      if (now - since < patience.timeout_ns) continue;
+      // acq_rel: the holder's valid() and release() see that it lost the bytes before it could see others in
+      // them; we see its last look if it released just now. Failure: it has gone, the next scan counts it no
+      // more.
+      partition.wait.leases[cell].compare_exchange_strong(
+          lease, memory::kLeaseRevoked, std::memory_order_acq_rel, std::memory_order_relaxed);
+      revoked = true;
+    }
+    return revoked;
+  }
+
+  std::byte* data_;
+  Remembered<A>* book_;
+  std::uint64_t book_mask_;
+  std::uint64_t first_ = 0;  ///< handle of the oldest remembered frame
+  std::uint64_t last_ = 0;   ///< handle that the next frame gets
+  std::uint32_t next_ = 1;   ///< unit where the next frame goes, if it fits
+  std::uint32_t lane_;
+  std::uint32_t unit_shift_;
+  std::uint32_t units_;  ///< of the lane, its header's included
+  Scan scan_;
+};
+
+}  // namespace busway::ring
