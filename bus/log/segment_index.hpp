@@ -59,6 +59,10 @@ class SegmentIndexer {
   /// Starts over for another segment; keeps buffers.
   void reset(std::int64_t base_offset);
 
+  /// Goes on with a segment that was stopped cleanly: its last time index entry (TimeIndexReader::last()) has
+  /// its largest timestamp.
+  void resume(std::int64_t base_offset, TimestampOffset last_time_entry);
+
   /// Tells of a batch that lies at `position` of the log file. Batches come in order.
   void add(const BatchSummary& batch, std::int64_t position);
 
@@ -111,6 +115,8 @@ class TimeIndexReader {
   /// The entry with the largest timestamp < `timestamp_ms`: everything up to its offset is earlier. Otherwise
   /// {kNoTimestamp, base offset - 1}.
   [[nodiscard]] TimestampOffset find_before(std::int64_t timestamp_ms) const noexcept;
+  /// The last entry, or {kNoTimestamp, base offset}.
+  [[nodiscard]] TimestampOffset last() const noexcept;
 
  private:
   int fd_;
