@@ -47,7 +47,8 @@ struct Received {
 /// can cause.
 Transfer try_send(int socket, std::span<const std::byte> message, std::span<const int> fds);
 
-/// Receives without waiting; overwrites `into`. With fds_most = 0 the kernel never installs a descriptor.
+/// Receives without waiting; overwrites `into`. With fds_most = 0 on a socket with SO_PASSCRED the kernel
+/// never even installs a descriptor.
 Transfer try_receive(int socket, Received& into, std::size_t fds_most);
 
 /// The same, waiting for room or for a message until the deadline.
