@@ -8,11 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <memory>
 #include <span>
 
+#include "bus/log/batch_loader.hpp"
 #include "bus/log/batch_view.hpp"
+#include "bus/log/byte_source.hpp"
 #include "bus/log/codec.hpp"
 #include "bus/log/segment_index.hpp"
 
@@ -23,6 +23,7 @@ struct SegmentFiles {
   int index = -1;       ///< -1: searches start at the segment's beginning
   int time_index = -1;  ///< likewise
   std::int64_t base_offset = 0;
+  bool gaps = false;  ///< offsets may be missing between batches: the topic is compacted
 };
 
 enum class [[nodiscard]] ReadStatus : std::uint8_t{
@@ -46,11 +47,11 @@ class SegmentReader {
  public:
   static constexpr std::size_t kBufferBytes = 256 * 1024;
 
-  explicit SegmentReader(SegmentFiles files, std::size_t buffer_bytes = kBufferBytes,
+  explicit SegmentReader(const SegmentFiles& files, std::size_t buffer_bytes = kBufferBytes,
                          std::size_t decompressed_most = kDecompressedBytesMost);
 
   /// Takes up another segment (or the same one afresh); keeps buffers. Stands at its first batch.
-  void reset(SegmentFiles files) noexcept;
+  void reset(const SegmentFiles& files) noexcept;
 
   /// Stands before the first record with an offset >= `offset` below `written`. Offsets before the segment:
   /// its start.
@@ -61,11 +62,11 @@ class SegmentReader {
 
   /// The next record that lies below `written`. Views are valid until the next call of anything here.
   ReadStatus next(std::int64_t written, RecordView& record) {
-    while (!records_.next(record)) {
-      if (const ReadStatus status = advance(written); status != ReadStatus::ok) return status;
-    }
-    if (record.offset < wanted_) [[unlikely]]
-      return next_wanted(written, record);
+    do {
+      while (!records_.next(record)) {
+        if (const ReadStatus status = advance(written); status != ReadStatus::ok) return status;
+      }
+    } while (record.offset < wanted_);
     next_offset_ = record.offset + 1;
     return ReadStatus::ok;
   }
@@ -90,26 +91,28 @@ class SegmentReader {
 
  private:
   ReadStatus advance(std::int64_t written);
-  ReadStatus next_wanted(std::int64_t written, RecordView& record);
   ReadStatus load_batch(std::int64_t written);
-  ReadStatus fill(std::size_t bytes);
-  ReadStatus corrupt(BatchError error, std::int64_t bytes) noexcept;
-  void stand_at(std::int64_t position, std::int64_t offset) noexcept;
+  ReadStatus load_until(std::int64_t offset, std::int64_t written);
+  ReadStatus open_records();
+  ReadStatus rejected(BatchError error);
+  BatchError check() const noexcept;
+  bool stand_at_hint(OffsetPosition hint);
+  void stand_at(std::int64_t position, std::int64_t expected_offset) noexcept;
 
+  FdSource source_;
   SegmentFiles files_;
-  std::unique_ptr<std::byte[]> buffer_;
-  std::size_t buffer_bytes_;
-  std::size_t filled_ = 0;            // bytes of the file that the buffer holds
-  std::int64_t buffer_position_ = 0;  // of the buffer's first byte in the file
+  BatchLoader loader_;
+  Decompressor decompressor_;
+  RecordCursor records_;
+  BatchView batch_;
+  BadRegion defect_;
   std::int64_t next_position_ = 0;    // where the next batch starts
-  std::int64_t batch_position_ = 0;
-  std::int64_t expected_offset_ = 0;  // the base offset that the next batch has at least
+  std::int64_t expected_offset_ = 0;  // its base offset; behind the current batch
+  std::int64_t batch_position_ = 0;   // of the current batch
+  std::int64_t batch_expected_ = 0;   // what expected_offset_ was before it
   std::int64_t next_offset_ = 0;
   std::int64_t wanted_ = 0;  // records below are passed over
-  BatchView batch_;
-  RecordCursor records_;
-  Decompressor decompressor_;
-  BadRegion defect_;
+  std::int32_t epoch_ = -1;  // of the segment's batches; -1: none seen yet
   int error_number_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "bus/log/batch_view.hpp"
+#include "bus/log/byte_source.hpp"
 #include "bus/log/codec.hpp"
 #include "bus/log/segment_index.hpp"
 #include "bus/log/segment_reader.hpp"
@@ -39,6 +40,8 @@ enum class [[nodiscard]] ScanEvent : std::uint8_t{
 class SegmentScanner {
  public:
   SegmentScanner(int fd, std::int64_t base_offset, ScanOptions options = {});
+  /// Likewise over any source of bytes, which must outlive this.
+  SegmentScanner(const ByteSource& source, std::int64_t base_offset, ScanOptions options = {});
   ~SegmentScanner();
   SegmentScanner(SegmentScanner&&) noexcept;
   SegmentScanner& operator=(SegmentScanner&&) noexcept;
