@@ -60,7 +60,7 @@ class Verifier {
   void batch(const SegmentScanner& scanner, SegmentReport& segment);
   void offset_index(const fs::path& path, SegmentReport& segment, bool last);
   void time_index(const fs::path& path, SegmentReport& segment, bool last);
-  bool index_size(const fs::path& path, std::size_t size, std::size_t entry_bytes, std::size_t entries,
+  void index_tail(const fs::path& path, std::size_t size, std::size_t entry_bytes, std::size_t entries,
                   bool last);
   void between(const SegmentReport& segment, std::int64_t before);
   void progress(std::int64_t bytes);
