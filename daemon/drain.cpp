@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <future>
 
 #include "bus/base/clock.hpp"
 #include "bus/ring/sleep.hpp"
@@ -47,6 +48,15 @@ void Drain::post(std::function<void()> work) {
     has_posted_.store(true, std::memory_order_seq_cst);  // before the bell; pairs with sleep()
   }
   wake();
+}
+
+void Drain::run_and_wait(const std::function<void()>& work) {
+  std::promise<void> ran;
+  post([&] {
+    work();
+    ran.set_value();
+  });
+  ran.get_future().wait();
 }
 
 void Drain::wake() noexcept {

@@ -42,6 +42,8 @@ class Drain {
   void stop();
   /// Runs `work` on the drain thread.
   void post(std::function<void()> work);
+  /// The same, and returns when it has run. Not from the drain thread.
+  void run_and_wait(const std::function<void()>& work);
   void wake() noexcept;
 
   // On the drain thread only.
