@@ -49,6 +49,7 @@ class Topic {
   std::uint32_t partitions() const noexcept { return static_cast<std::uint32_t>(partitions_.size()); }
   bool warm() const noexcept { return memory_ != nullptr; }
   bool logged() const noexcept { return config_.storage == TopicStorage::logged; }
+  bool cooling() const noexcept { return cooling_; }
   TopicMemory& memory() noexcept { return *memory_; }
   const std::map<std::uint32_t, SessionUse>& uses() const noexcept { return uses_; }
 
@@ -88,6 +89,8 @@ class Topic {
   control::PartitionDescription describe(std::uint32_t partition);
   /// The partition's log as readers see it; nullptr for memory topics. The topic is warm.
   std::shared_ptr<PartitionFiles> files(std::uint32_t partition) const { return partitions_[partition].files; }
+  /// What the drain counts; nullptr for memory topics and cold ones.
+  std::shared_ptr<DrainCounters> counters(std::uint32_t partition) const { return partitions_[partition].counters; }
   const BellRinger& ringer() const noexcept { return ringer_; }
   /// Rings everybody who sleeps on any partition, for whatever reason.
   void ring_all() const;
