@@ -4,6 +4,23 @@
 #include "daemon/catalog.hpp"
 
 namespace busway::daemon {
+namespace {
+
+/// Do the entries of a topic have everything that its first client was given: marks, wait, a ring for each partition?
+bool whole(KeeperLink& keeper, const std::vector<EntryIndex>& entries, std::uint32_t partitions) {
+  bool marks = false;
+  bool wait = false;
+  std::set<std::uint32_t> rings;
+  for (const EntryIndex index : entries) {
+    const memory::ManifestEntry& entry = keeper.entry(index);
+    marks = marks || entry.kind == memory::ManifestKind::marks;
+    wait = wait || entry.kind == memory::ManifestKind::wait;
+    if (entry.kind == memory::ManifestKind::ring) rings.insert(entry.index);
+  }
+  return marks && wait && rings.size() == partitions;
+}
+
+}  // namespace
 
 void Catalog::session_opened(const SessionInfo& session) {
   session_entries_[session.number] = services_.keeper.deposit({.kind = memory::ManifestKind::session,
@@ -62,11 +79,8 @@ void Catalog::take_up_topics() {
   for (const auto& [uuid, entries] : by_topic) {
     const auto found = std::find_if(topics_.begin(), topics_.end(),
                                     [&, id = uuid](const auto& topic) { return topic.second->uuid() == id; });
-    const bool whole = std::any_of(entries.begin(), entries.end(), [&](EntryIndex index) {
-      return services_.keeper.entry(index).kind == memory::ManifestKind::wait;
-    });
-    // Without metadata the topic was being deleted; without a wait table it was being made, and nobody has it.
-    if (found == topics_.end() || !whole) {
+    // Without metadata the topic was being deleted; unless it is whole it was being made, and nobody has it.
+    if (found == topics_.end() || !whole(services_.keeper, entries, found->second->partitions())) {
       services_.keeper.drop_many(entries);
       continue;
     }
