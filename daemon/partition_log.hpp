@@ -128,10 +128,10 @@ class PartitionLog {
     std::uint64_t allocated = 0;  // preallocated; 0: not
     std::int64_t opened_ms = 0;
     Epoch epoch{};
-    bool dirty = false;     // something was written since the last sync was submitted
-    bool indexed = false;   // its index is complete and with the janitor
-    bool poisoned = false;  // a write or sync failed: leave it alone
     std::int64_t max_timestamp_ms = -1;
+    bool dirty = false;                 // something was written since the last sync was submitted
+    bool prepared_next = false;         // its successor was asked for
+    std::shared_ptr<IndexFiles> index;  // once its index is complete
   };
   // A batch that is not durable yet.
   struct Pending {
@@ -142,41 +142,55 @@ class PartitionLog {
     int error = 0;
     bool done = false;
   };
-  enum class SegmentStart : std::uint8_t { ready, stalled, failed };
+  // Low 32 bits of a token: a write's sequence number, or this.
+  static constexpr std::uint32_t kSyncTicket = 0x80000000;
+  static constexpr std::uint32_t kSequenceMask = 0x7FFFFFFF;
 
   // Appending (partition_log.cpp)
   AppendOutcome check_append(const log::BatchSummary& batch);
   bool must_roll(const log::BatchSummary& batch) const;
-  SegmentStart start_segment(Offset base, Epoch epoch);
+  void place(const log::BatchSummary& batch, const Staged& staged);
+  int start_segment(Offset base, Epoch epoch);
   int open_next_file(Offset base, File& file, std::uint64_t& allocated);
+  int make_partition_directory();
+  int remove_empty_active();
   void prepare_next();
-  Pending& place(const log::BatchSummary& batch, const Staged& staged);
-  OpenSegment& open_segment(std::uint32_t number) { return open_[number - first_open_]; }
+  void end_active();
   std::uint64_t write_token(std::uint32_t sequence) const noexcept;
+  OpenSegment& open_segment(std::uint32_t number) { return open_[number - first_open_]; }
+  std::uint32_t last_open() const noexcept {
+    return first_open_ + static_cast<std::uint32_t>(open_.size()) - 1;
+  }
 
   // Completing (partition_log_sync.cpp)
   void complete_write(std::uint32_t sequence, int error);
   void complete_sync(int error);
+  SyncOutcome check_sync();
+  bool submit_part(int fd, SyncKind kind);
   void advance_written();
   void advance_durable();
-  void take_index(bool all);
-  void finish_index(OpenSegment& segment);
+  std::shared_ptr<IndexFiles> make_index_files(Offset base, std::uint64_t index_bytes,
+                                               std::uint64_t time_index_bytes) const;
+  void begin_index(std::uint32_t number);
+  void take_index();
+  void finish_index();
   void seal_durable_segments();
-  void submit_seal(OpenSegment& segment);
-  AppendOutcome blocked_append() const noexcept;
-  SyncOutcome check_sync();
+  void submit_seal(OpenSegment& segment, Offset end);
+  void seal_for_close();
 
   // Failing (partition_log_failure.cpp)
+  static bool is_passing(int error) noexcept;
   void on_write_error(int error);
+  void stall(int error);
   void fail_file(int error);
   void fail_partition(int error);
-  void stall(int error);
-  void recover_if_quiet();
-  void retry_writes();
-  int rewrite();
-  int write_replacement(const std::string& path, Offset base, File& file, std::uint64_t& bytes);
-  int put_in_place(const std::string& path, Offset base);
-  void adopt_replacement(File file, Offset base, std::uint64_t bytes);
+  void settle();
+  void retry();
+  void rewrite();
+  int write_replacement(const std::string& path, File& file);
+  int put_in_place(const std::string& path, Offset base, File& file);
+  int sync_names();
+  void adopt_replacement(File file, Offset base);
   void drop_superseded(Offset base);
   void release_all();
 
@@ -191,7 +205,9 @@ class PartitionLog {
   Offset sync_target_ = 0;
   bool fresh_segment_ = false;  // the next batch begins one
   bool names_dirty_ = false;    // the directory has names that were not synced
-  bool rewrite_due_ = false;    // a file is poisoned
+  bool rewrite_due_ = false;    // a write or sync failed: no file that is not durable may be trusted
+  bool rewrite_tried_ = false;  // from now on only tick() tries again
+  bool retried_ = false;        // tick() has tried since the stall
   LogHealth health_ = LogHealth::running;
   int cause_ = 0;
   int sync_error_ = 0;

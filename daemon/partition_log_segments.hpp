@@ -70,6 +70,8 @@ class SegmentList {
   void seal(Offset base, std::uint64_t bytes, std::int64_t max_timestamp_ms);
   /// The last segment takes no further batches though none follows: it ends at `end`.
   void close_last(Offset end);
+  /// The last segment was removed: it held nothing.
+  void remove_last(Offset base);
   /// Segments from `base` on are gone; one that begins there holds their records.
   void replace_from(Offset base, std::uint64_t bytes);
   /// The log starts at `offset` now; drops the segments below and returns them.

@@ -99,6 +99,10 @@ struct RecoveredLog {
 RecoveredLog recover_partition(FileSystem& file_system, const std::string& directory,
                                const RecoveryOptions& options);
 
+/// Where PartitionLog puts the segment from `base` on while it replaces one that cannot be synced. Under this
+/// name it is complete and counts; recovery finishes what was begun.
+std::string rewrite_path(const std::string& directory, Offset base);
+
 /// Writes both indexes of a segment anew from its log file (`bytes` of it), synced. Returns the largest
 /// timestamp.
 std::int64_t rebuild_indexes(FileSystem& file_system, const std::string& directory, Offset base,
