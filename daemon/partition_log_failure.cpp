@@ -204,7 +204,7 @@ void PartitionLog::drop_superseded(Offset base) {
     context_.janitor.submit(
         [files = files_, segment_base = segment.base, bytes = segment.bytes, end, interval] {
           const std::int64_t latest =
-              rebuild_indexes(files->file_system, files->segments.directory(), segment_base, bytes, interval);
+              rebuild_indexes(files->file_system, files->segments.directory(), segment_base, interval);
           files->segments.seal(segment_base, bytes, latest);
           files->checkpoint.advance(std::nullopt, end);
         });

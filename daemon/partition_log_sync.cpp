@@ -10,9 +10,9 @@
 namespace busway::daemon {
 namespace {
 
-// Entries for 2 MiB of log at Kafka's interval: the janitor is not woken for every few, and a reader of the
+// Entries for 1 MiB of log at Kafka's interval: the janitor is not woken for every few, and a reader of the
 // active segment never has more than that to scan.
-constexpr std::size_t kIndexBytesTaken = 4096;
+constexpr std::size_t kIndexBytesTaken = 2048;
 
 std::vector<std::byte> copy_of(std::span<const std::byte> bytes) { return {bytes.begin(), bytes.end()}; }
 

@@ -103,9 +103,8 @@ RecoveredLog recover_partition(FileSystem& file_system, const std::string& direc
 /// name it is complete and counts; recovery finishes what was begun.
 std::string rewrite_path(const std::string& directory, Offset base);
 
-/// Writes both indexes of a segment anew from its log file (`bytes` of it), synced. Returns the largest
-/// timestamp.
+/// Writes both indexes of a segment anew from its log file, synced. Returns the largest timestamp.
 std::int64_t rebuild_indexes(FileSystem& file_system, const std::string& directory, Offset base,
-                             std::uint64_t bytes, std::int32_t index_interval_bytes);
+                             std::int32_t index_interval_bytes);
 
 }  // namespace busway::daemon
