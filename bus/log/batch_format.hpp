@@ -114,6 +114,7 @@ struct Bytes {
       : data(static_cast<const std::byte*>(bytes)), size(count) {}
   Bytes(std::string_view text) noexcept  // NOLINT: implicit by design
       : Bytes(text.data(), static_cast<std::int32_t>(text.size())) {}
+  Bytes(const char* text) noexcept : Bytes(std::string_view(text)) {}  // NOLINT: implicit by design
   Bytes(std::span<const std::byte> bytes) noexcept  // NOLINT: implicit by design
       : Bytes(bytes.data(), static_cast<std::int32_t>(bytes.size())) {}
 
