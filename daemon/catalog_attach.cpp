@@ -173,7 +173,9 @@ void Catalog::offer_lane(Topic& topic, const HeldLane& lane) {
 Answer<control::Ok> Catalog::drop_lane(const SessionInfo& session, const control::DropLane& request) {
   Topic& topic = attached_topic(session, request.topic);
   const auto lane = topic.memory().lanes()->find(request.lane);
-  if (lane && lane->generation == request.generation && lane->session == session.number) lane->given_up = true;
+  if (lane && lane->generation == request.generation && lane->session == session.number) {
+    topic.memory().give_up(*lane);
+  }
   return control::Ok{};
 }
 

@@ -96,7 +96,7 @@ void Topic::forget_use(std::uint32_t session) {
 void Topic::end_session(std::uint32_t session) {
   if (!warm()) return;
   for (const auto& lane : memory_->lanes()->all()) {
-    if (lane->session == session) lane->given_up = true;
+    if (lane->session == session) memory_->give_up(*lane);
   }
   memory::MarksTables& tables = *memory::marks_tables(&memory_->marks());
   for (std::uint32_t cell = 0; cell < limits::kSubscribersWithCells; ++cell) {

@@ -204,6 +204,7 @@ void TopicMemory::take_up_ring(EntryIndex entry) {
   held->view = *view;
   held->view.generation = keeper_.keeper().entry(entry).generation;  // publishers can write to the ring's own header
   held->view.enter();
+  if (partitions_[partition]->rings.newest()) ++old_rings_;
   partitions_[partition]->rings.add(std::move(held));
 }
 
@@ -305,6 +306,7 @@ bool TopicMemory::open_grown(std::uint32_t partition, const std::shared_ptr<Held
   current->fence = end.offset;
   ring::open_ring(next->view, end.offset);
   ring::announce_ring(memory.view.marks, next->view.generation);
+  ++old_rings_;
   return true;
 }
 
@@ -333,6 +335,7 @@ void TopicMemory::retire_rings(PartitionMemory& partition) {
     if (!ring::ring_retirable(partition.view, held->view, held->fence)) continue;
     partition.rings.remove(static_cast<Generation>(held->view.generation));
     keeper_.drop(held->kept);
+    if (old_rings_ > 0) --old_rings_;
   }
 }
 
@@ -354,14 +357,24 @@ bool TopicMemory::lane_retirable(const HeldLane& lane) {
   return true;
 }
 
+void TopicMemory::give_up(HeldLane& lane) noexcept {
+  if (!lane.given_up) ++lanes_given_up_;
+  lane.given_up = true;
+}
+
 void TopicMemory::retire(const std::function<void(const HeldLane&)>& dropped) {
-  for (const auto& partition : partitions_) retire_rings(*partition);
+  for (std::size_t p = 0; old_rings_ > 0 && p < partitions_.size(); ++p) retire_rings(*partitions_[p]);
+  if (lanes_given_up_ > 0) retire_lanes(dropped);
+}
+
+void TopicMemory::retire_lanes(const std::function<void(const HeldLane&)>& dropped) {
   for (const auto& lane : lanes_->all()) {
     if (!lane_retirable(*lane)) continue;
     // The generation moves on when the id is given out again; until then readers keep what they have mapped.
     lanes_->remove(lane->id);
     dropped(*lane);
     keeper_.drop(lane->kept);
+    --lanes_given_up_;
   }
 }
 

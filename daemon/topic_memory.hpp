@@ -129,6 +129,9 @@ class TopicMemory {
   /// Sets a fence in a partition's newest ring; returns where it stands. nullopt: the ring is corrupt or contended.
   std::optional<std::uint64_t> fence(std::uint32_t partition, ring::FenceReason reason);
 
+  /// The lane's publisher has dropped it or has died: it goes as soon as nobody can refer to it.
+  void give_up(HeldLane& lane) noexcept;
+
   /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more. `dropped(lane)`
   /// is called for each lane after it is out of the set and before its id can be used again.
   void retire(const std::function<void(const HeldLane&)>& dropped);
@@ -144,6 +147,7 @@ class TopicMemory {
   std::optional<LaneId> free_lane_id() const;
   bool lane_retirable(const HeldLane& lane);
   void retire_rings(PartitionMemory& partition);
+  void retire_lanes(const std::function<void(const HeldLane&)>& dropped);
 
   KeptMemory& keeper_;
   Uuid topic_;
@@ -153,6 +157,8 @@ class TopicMemory {
   KeptRegion wait_;
   std::vector<std::shared_ptr<PartitionMemory>> partitions_;
   std::shared_ptr<LaneSet> lanes_ = std::make_shared<LaneSet>();
+  std::uint32_t old_rings_ = 0;       ///< that are closed and not yet retired
+  std::uint32_t lanes_given_up_ = 0;  ///< and not yet retired
 };
 
 }  // namespace busway::daemon
