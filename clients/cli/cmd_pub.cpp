@@ -1,0 +1,204 @@
+// busway pub: lines of a file or of stdin become records.
+//
+// Lines go from the read buffer straight into lane memory, in batches of bounded size. What was read is
+// published at once: a line typed at a terminal or written by `tail -f` does not wait for others.
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <iostream>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bus/base/fd.hpp"
+#include "bus/base/limits.hpp"
+#include "clients/cli/commands.hpp"
+#include "clients/cli/interrupt.hpp"
+#include "clients/cli/lines.hpp"
+#include "clients/cli/progress.hpp"
+#include "clients/cli/text.hpp"
+
+namespace busway::cli {
+namespace {
+
+constexpr std::size_t kBatchRecords = 1024;
+/// No record is larger, so no line needs to be.
+constexpr std::size_t kLongestLine = limits::kLaneBytesMost;
+
+struct Input {
+  Fd owned;
+  int fd = STDIN_FILENO;
+  std::string name = "standard input";
+  std::uint64_t bytes = 0;  ///< 0: unknown
+  bool regular = false;
+};
+
+Input open_input(const std::string& file) {
+  Input input;
+  if (file != "-") {
+    input.owned = Fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!input.owned) throw_errno("cannot open " + file);
+    input.fd = input.owned.get();
+    input.name = file;
+  }
+  struct stat status {};
+  if (::fstat(input.fd, &status) == 0) {
+    if (S_ISDIR(status.st_mode)) throw_errno("cannot read " + input.name, EISDIR);
+    input.regular = S_ISREG(status.st_mode);
+    if (input.regular) input.bytes = static_cast<std::uint64_t>(status.st_size);
+  }
+  return input;
+}
+
+/// Makes a record of a line (or of a whole input), by the options.
+class RecordMaker {
+ public:
+  explicit RecordMaker(const Pub& options) : options_(options) {
+    if (options.key_separator) {
+      separator_ = unescape(*options.key_separator);
+      if (separator_.empty()) throw UsageError("-K: the separator is empty");
+    }
+    for (const std::string& header : options.headers) {
+      const auto equals = header.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        throw UsageError("-H " + header + ": expected NAME=VALUE");
+      }
+      const std::string_view text = header;
+      headers_.push_back({text.substr(0, equals), text.substr(equals + 1)});
+    }
+  }
+
+  NewRecord make(std::string_view value) const {
+    NewRecord record;
+    if (options_.key) record.key = bytes(*options_.key);
+    if (!separator_.empty()) {
+      const auto at = value.find(separator_);
+      if (at != std::string_view::npos) {
+        record.key = bytes(value.substr(0, at));
+        value.remove_prefix(at + separator_.size());
+      }
+    }
+    record.value = bytes(value);
+    record.headers = std::span<const Header>(headers_);
+    record.partition = options_.partition;
+    return record;
+  }
+
+ private:
+  BytesView bytes(std::string_view text) const {
+    return text.empty() && options_.empty_as_null ? BytesView() : BytesView(text);
+  }
+
+  const Pub& options_;
+  std::string separator_;
+  std::vector<Header> headers_;
+};
+
+/// The first record of a refused batch that is larger than the topic takes; -1: not known.
+std::ptrdiff_t first_too_large(Bus& bus, const std::string& topic,
+                               std::span<const NewRecord> batch) noexcept {
+  try {
+    const Settings config = bus.describe_topic(topic).config;
+    const auto setting = config.find("max.message.bytes");
+    std::size_t most = limits::kMessageBytesDefault;
+    if (setting != config.end()) {
+      const std::string& text = setting->second;
+      std::from_chars(text.data(), text.data() + text.size(), most);
+    }
+    for (std::size_t at = 0; at < batch.size(); ++at) {
+      if (batch[at].key.size() + batch[at].value.size() > most) return static_cast<std::ptrdiff_t>(at);
+    }
+  } catch (const std::exception&) {  // the refusal itself is what the person has to hear of
+  }
+  return -1;
+}
+
+class LinePublisher {
+ public:
+  LinePublisher(const Pub& options, Bus bus)
+      : options_(options), maker_(options), bus_(std::move(bus)), publisher_(bus_.publisher(options.topic)) {}
+
+  int run(const Input& input) {
+    LineReader reader(input.fd, kLongestLine, interrupt_fd());
+    Progress progress("published", input.bytes);
+    for (;;) {
+      const auto lines = next_lines(reader, input);
+      if (lines.empty()) break;
+      publish(lines, input);
+      progress.at(published_, reader.bytes_done());
+      // Whoever feeds us line by line waits for each to be durable; a file is synced once, at its end.
+      if (options_.durable && !input.regular && !reader.more_at_hand()) publisher_.flush();
+    }
+    if (options_.durable) publisher_.flush();
+    if (!reader.stopped() || !input.regular) return kDone;
+    std::cerr << "busway: interrupted: the first " << human_count(published_) << " lines of " << input.name
+              << " were published\n";
+    return kFailed;
+  }
+
+ private:
+  std::span<const std::string_view> next_lines(LineReader& reader, const Input& input) {
+    try {
+      return reader.next(kBatchRecords);
+    } catch (const Error& error) {
+      throw Error(error.error(),
+                  input.name + ", line " + human_count(published_ + 1) + ": " + error.sentence());
+    }
+  }
+
+  void publish(std::span<const std::string_view> lines, const Input& input) {
+    batch_.clear();
+    for (const std::string_view line : lines) batch_.push_back(maker_.make(line));
+    try {
+      publisher_.publish_batch(batch_);
+    } catch (const Error& error) {
+      throw Error(error.error(), input.name + ", " + where(error) + ": " + error.sentence());
+    }
+    published_ += lines.size();
+  }
+
+  /// Names the line that was refused, or the lines among which it is.
+  std::string where(const Error& error) {
+    const std::ptrdiff_t at =
+        error.error() == errc::record_too_large ? first_too_large(bus_, options_.topic, batch_) : -1;
+    if (batch_.size() == 1 || at >= 0) {
+      return "line " +
+             human_count(published_ + 1 + static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(at, 0)));
+    }
+    return "lines " + human_count(published_ + 1) + " to " + human_count(published_ + batch_.size());
+  }
+
+  const Pub& options_;
+  RecordMaker maker_;
+  Bus bus_;
+  Publisher publisher_;
+  std::vector<NewRecord> batch_;
+  std::uint64_t published_ = 0;
+};
+
+int publish_whole(const Pub& options, const Input& input, Bus bus) {
+  const RecordMaker maker(options);
+  bool stopped = false;
+  const std::vector<char> bytes = read_whole(input.fd, kLongestLine, interrupt_fd(), stopped);
+  if (stopped)
+    throw Error(errc::io, "interrupted before the end of " + input.name + "; nothing was published");
+  Publisher publisher = bus.publisher(options.topic);
+  const NewRecord record = maker.make({bytes.data(), bytes.size()});
+  if (options.durable) {
+    publisher.publish(record, durable);
+  } else {
+    publisher.publish(record);
+  }
+  return kDone;
+}
+
+}  // namespace
+
+int run(const Pub& options, const std::string& socket) {
+  const Input input = open_input(options.file);
+  if (options.whole) return publish_whole(options, input, connect_to(socket));
+  return LinePublisher(options, connect_to(socket)).run(input);
+}
+
+}  // namespace busway::cli

@@ -1,0 +1,120 @@
+// busway sub: prints the records of a topic.
+//
+// Output is buffered while records are at hand and written out as soon as there are none: a fast stream goes
+// out in large writes, a slow one record by record.
+#include <algorithm>
+#include <iostream>
+#include <optional>
+#include <unordered_map>
+
+#include <unistd.h>
+
+#include "clients/cli/commands.hpp"
+#include "clients/cli/format.hpp"
+#include "clients/cli/interrupt.hpp"
+#include "clients/cli/output.hpp"
+#include "clients/cli/start.hpp"
+#include "clients/cli/text.hpp"
+
+namespace busway::cli {
+namespace {
+
+constexpr std::string_view kDefaultFormat = "%s\\n";
+/// How often an idle subscriber looks whether it was interrupted or its reader has gone.
+constexpr std::chrono::milliseconds kIdleLook{100};
+
+class Printer {
+ public:
+  Printer(const Sub& options, Bus bus)
+      : options_(options),
+        format_(options.format.value_or(std::string(kDefaultFormat)), options.show_null),
+        out_(STDOUT_FILENO),
+        left_(options.count),
+        subscriber_(bus.subscriber(options.topic, subscriber_options(options))) {
+    if (options.exit_at_end) {
+      for (const std::int32_t partition : subscriber_.partitions()) {
+        ends_[partition] = subscriber_.end_offset(partition);
+      }
+    }
+  }
+
+  void run() {
+    while (!finished() && !interrupted()) {
+      auto records = subscriber_.try_poll();
+      if (records && records->empty()) {
+        out_.flush();
+        tell_losses();
+        if (out_.reader_gone()) throw OutputClosed();
+        print(subscriber_.poll(kIdleLook));
+      } else if (records) {
+        print(*records);
+      } else {
+        out_.flush();
+        print(subscriber_.poll(kIdleLook));  // throws what try_poll has no words for
+      }
+    }
+    out_.flush();
+    tell_losses();
+  }
+
+ private:
+  static SubscriberOptions subscriber_options(const Sub& options) {
+    SubscriberOptions wanted;
+    wanted.from = options.from ? parse_start(*options.from) : options.exit_at_end ? earliest : latest;
+    wanted.partitions = options.partitions;
+    wanted.durable_only = options.durable_only;
+    if (options.count) {
+      wanted.max_poll_records =
+          static_cast<std::size_t>(std::clamp<std::uint64_t>(*options.count, 1, wanted.max_poll_records));
+    }
+    return wanted;
+  }
+
+  bool finished() const {
+    if (left_ == 0u) return true;
+    if (!options_.exit_at_end) return false;
+    return std::all_of(ends_.begin(), ends_.end(),
+                       [&](const auto& end) { return subscriber_.position(end.first) >= end.second; });
+  }
+
+  void print(std::span<const Record> records) {
+    for (const Record& record : records) {
+      if (left_ == 0u) return;
+      if (options_.exit_at_end && record.offset() >= ends_[record.partition()]) continue;
+      if (options_.json) {
+        print_json(out_.buffer(), options_.topic, record);
+      } else {
+        format_.print(out_.buffer(), options_.topic, record);
+      }
+      out_.added();
+      if (left_) --*left_;
+    }
+  }
+
+  void tell_losses() {
+    const std::uint64_t lost = subscriber_.counters().lost;
+    if (lost == told_lost_) return;
+    std::cerr << "busway: " << human_count(lost - told_lost_) << " records of topic \"" << options_.topic
+              << "\" were gone before they could be read (retention.ms, retention.bytes; for memory topics: "
+                 "overflow)\n";
+    told_lost_ = lost;
+  }
+
+  const Sub& options_;
+  Format format_;
+  Output out_;
+  std::optional<std::uint64_t> left_;
+  Subscriber subscriber_;
+  std::unordered_map<std::int32_t, Offset> ends_;
+  std::uint64_t told_lost_ = 0;
+};
+
+}  // namespace
+
+int run(const Sub& options, const std::string& socket) {
+  if (options.from) parse_start(*options.from);  // before anything is asked of a daemon
+  Printer(options, connect_to(socket)).run();
+  return kDone;
+}
+
+}  // namespace busway::cli

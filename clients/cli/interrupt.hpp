@@ -1,0 +1,19 @@
+// SIGINT and SIGTERM as something a loop can look at and a poll(2) can wait for.
+//
+// The first signal asks the running command to come to a clean end; a second one kills it as it would any
+// program, so that nothing which blocks can keep a person from stopping it. SIGPIPE is ignored: writes
+// answer EPIPE.
+#pragma once
+
+namespace busway::cli {
+
+/// Installs the handlers. Call once, from main.
+void watch_signals();
+
+/// Has SIGINT or SIGTERM arrived?
+bool interrupted() noexcept;
+
+/// Readable from the first SIGINT or SIGTERM on; -1 before watch_signals(). Never read from it.
+int interrupt_fd() noexcept;
+
+}  // namespace busway::cli

@@ -1,0 +1,40 @@
+// busway: topics, publishing, subscribing and logs from a shell.
+//
+// Data goes to stdout, words to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+#include <iostream>
+
+#include "clients/cli/arguments.hpp"
+#include "clients/cli/commands.hpp"
+#include "clients/cli/interrupt.hpp"
+#include "clients/cli/output.hpp"
+
+namespace {
+
+int run_guarded(const busway::cli::Invocation& invocation) {
+  namespace cli = busway::cli;
+  try {
+    return std::visit([&](const auto& command) { return cli::run(command, invocation.socket); },
+                      invocation.command);
+  } catch (const cli::OutputClosed&) {
+    return cli::kDone;  // whoever read our output wants no more of it: `busway sub t | head`
+  } catch (const cli::UsageError& error) {
+    std::cerr << "busway: " << error.what() << '\n';
+    return cli::kUsage;
+  } catch (const busway::Error& error) {
+    std::cerr << "busway: " << error.sentence() << '\n';
+  } catch (const std::bad_alloc&) {
+    std::cerr << "busway: out of memory\n";
+  } catch (const std::exception& error) {
+    std::cerr << "busway: " << error.what() << '\n';
+  }
+  return cli::kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  busway::cli::watch_signals();
+  const auto parsed = busway::cli::parse_arguments(argc, argv);
+  if (const auto* finished = std::get_if<busway::cli::Finished>(&parsed)) return finished->status;
+  return run_guarded(std::get<busway::cli::Invocation>(parsed));
+}
