@@ -22,6 +22,8 @@ CLI::App* add_command(CLI::App& parent, const char* name, const char* about, Inv
   return command;
 }
 
+const CLI::Range kPartitions(0, static_cast<int>(limits::kPartitionsPerTopic) - 1);
+
 struct AllOptions {
   TopicCreate create;
   TopicList list;
@@ -53,7 +55,7 @@ void add_topic(CLI::App& app, Invocation& invocation, AllOptions& all) {
       ->capture_default_str();
   create->add_option("--config", all.create.config, kConfigHelp)
       ->type_name("KEY=VALUE")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   auto* list = add_command(*topic, "list", "Names of all topics, one a line", invocation, all.list);
   list->add_flag("--json", all.list.json, kJsonHelp);
@@ -65,7 +67,7 @@ void add_topic(CLI::App& app, Invocation& invocation, AllOptions& all) {
   alter->add_option("NAME", all.alter.name, "The topic")->required();
   alter->add_option("--config", all.alter.config, kConfigHelp)
       ->type_name("KEY=VALUE")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all()
       ->required();
   auto* remove = add_command(*topic, "delete", "Delete a topic with all its records", invocation, all.remove);
@@ -85,11 +87,11 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
       ->excludes(key);
   command->add_option("-H,--header", pub.headers, "A header of every record; repeatable")
       ->type_name("NAME=VALUE")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   command
       ->add_option("-p,--partition", pub.partition, "Partition (default: by the key; without one, in turn)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kPartitions);
   command->add_flag("--durable", pub.durable, "Return only when every record was synced to disk");
   command->add_flag("--whole", pub.whole, "The whole input is one record");
   command->add_flag("-Z,--null", pub.empty_as_null, "Empty values and keys are null (tombstones)");
@@ -101,8 +103,8 @@ void add_sub(CLI::App& app, Invocation& invocation, Sub& sub) {
   command->add_option("--from", sub.from,
                       "earliest, latest, an offset, or @ISO-TIME (default: latest; with -e: earliest)");
   command->add_option("-p,--partition", sub.partitions, "Only this partition; repeatable")
-      ->check(CLI::NonNegativeNumber)
-      ->expected(1)
+      ->check(kPartitions)
+      ->allow_extra_args(false)
       ->take_all();
   command->add_option("-n,--count", sub.count, "Stop after so many records");
   command->add_flag("-e,--exit-at-end", sub.exit_at_end, "Stop at what was the end when this started");
@@ -141,6 +143,13 @@ void add_rest(CLI::App& app, Invocation& invocation, AllOptions& all) {
   doctor->add_flag("--json", all.doctor.json, kJsonHelp);
 }
 
+/// The command as far as it was understood: "busway topic create".
+std::string command_line_of(const CLI::App& app) {
+  std::string words = app.get_name();
+  for (const CLI::App* at : app.get_subcommands()) words += ' ' + command_line_of(*at);
+  return words;
+}
+
 }  // namespace
 
 std::variant<Invocation, Finished> parse_arguments(int argc, const char* const* argv) {
@@ -165,7 +174,8 @@ std::variant<Invocation, Finished> parse_arguments(int argc, const char* const* 
       app.exit(error, std::cout, std::cerr);
       return Finished{kDone};
     }
-    std::cerr << "busway: " << error.what() << "; `busway --help`, or --help behind a command, says more\n";
+    const std::string command = command_line_of(app);
+    std::cerr << "busway: " << error.what() << "; `" << command << " --help` says more\n";
     return Finished{kUsage};
   }
   return invocation;
