@@ -92,6 +92,11 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
   command
       ->add_option("-p,--partition", pub.partition, "Partition (default: by the key; without one, in turn)")
       ->check(kPartitions);
+  command
+      ->add_option("--timeout", pub.timeout_s,
+                   "Seconds that a record may wait for room, or to become durable")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   command->add_flag("--durable", pub.durable, "Return only when every record was synced to disk");
   command->add_flag("--whole", pub.whole, "The whole input is one record");
   command->add_flag("-Z,--null", pub.empty_as_null, "Empty values and keys are null (tombstones)");

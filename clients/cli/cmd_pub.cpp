@@ -95,6 +95,17 @@ class RecordMaker {
   std::vector<Header> headers_;
 };
 
+std::chrono::milliseconds timeout_of(const Pub& options) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::duration<double>(options.timeout_s));
+}
+
+PublisherOptions publisher_options(const Pub& options) {
+  PublisherOptions wanted;
+  wanted.max_block = timeout_of(options);
+  return wanted;
+}
+
 /// The first record of a refused batch that is larger than the topic takes; -1: not known.
 std::ptrdiff_t first_too_large(Bus& bus, const std::string& topic,
                                std::span<const NewRecord> batch) noexcept {
@@ -117,7 +128,10 @@ std::ptrdiff_t first_too_large(Bus& bus, const std::string& topic,
 class LinePublisher {
  public:
   LinePublisher(const Pub& options, Bus bus)
-      : options_(options), maker_(options), bus_(std::move(bus)), publisher_(bus_.publisher(options.topic)) {}
+      : options_(options),
+        maker_(options),
+        bus_(std::move(bus)),
+        publisher_(bus_.publisher(options.topic, publisher_options(options))) {}
 
   int run(const Input& input) {
     LineReader reader(input.fd, kLongestLine, interrupt_fd());
@@ -128,9 +142,10 @@ class LinePublisher {
       publish(lines, input);
       progress.at(published_, reader.bytes_done());
       // Whoever feeds us line by line waits for each to be durable; a file is synced once, at its end.
-      if (options_.durable && !input.regular && !reader.more_at_hand()) publisher_.flush();
+      if (options_.durable && !input.regular && !reader.more_at_hand())
+        publisher_.flush(timeout_of(options_));
     }
-    if (options_.durable) publisher_.flush();
+    if (options_.durable) publisher_.flush(timeout_of(options_));
     if (!reader.stopped() || !input.regular) return kDone;
     std::cerr << "busway: interrupted: the first " << human_count(published_) << " lines of " << input.name
               << " were published\n";
@@ -183,13 +198,9 @@ int publish_whole(const Pub& options, const Input& input, Bus bus) {
   const std::vector<char> bytes = read_whole(input.fd, kLongestLine, interrupt_fd(), stopped);
   if (stopped)
     throw Error(errc::io, "interrupted before the end of " + input.name + "; nothing was published");
-  Publisher publisher = bus.publisher(options.topic);
-  const NewRecord record = maker.make({bytes.data(), bytes.size()});
-  if (options.durable) {
-    publisher.publish(record, durable);
-  } else {
-    publisher.publish(record);
-  }
+  Publisher publisher = bus.publisher(options.topic, publisher_options(options));
+  publisher.publish(maker.make({bytes.data(), bytes.size()}));
+  if (options.durable) publisher.flush(timeout_of(options));
   return kDone;
 }
 

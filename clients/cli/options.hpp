@@ -51,6 +51,7 @@ struct Pub {
   std::optional<std::string> key_separator{};
   std::vector<std::string> headers{};  ///< NAME=VALUE, of every record
   std::optional<std::int32_t> partition{};
+  double timeout_s = 60;  ///< how long a record may wait for room, and the last one to be durable
   bool durable = false;
   bool whole = false;          ///< the input is one record
   bool empty_as_null = false;  ///< an empty value, or key, is null

@@ -1,0 +1,104 @@
+// What a person is told when a command cannot be done: the thing, the limit, the setting.
+#include <gtest/gtest.h>
+
+#include "tests/support/private_daemon.hpp"
+
+namespace busway::test {
+namespace {
+
+/// Expects that every one of `parts` is in `sentence`.
+void expect_parts(const std::string& sentence, std::initializer_list<std::string_view> parts) {
+  for (const std::string_view part : parts) {
+    EXPECT_NE(sentence.find(part), std::string::npos) << "no \"" << part << "\" in: " << sentence;
+  }
+}
+
+class Errors : public ::testing::Test {
+ protected:
+  void SetUp() override { daemon.ok({"topic", "create", "t"}); }
+  void TearDown() override { daemon.finish(); }
+  PrivateDaemon daemon;
+};
+
+TEST_F(Errors, TopicNames) {
+  expect_parts(daemon.fails({"topic", "create", "no spaces"}), {"no spaces"});
+  expect_parts(daemon.fails({"topic", "create", ".."}), {".."});
+  expect_parts(daemon.fails({"topic", "create", std::string(250, 'x')}), {"249"});
+  expect_parts(daemon.fails({"topic", "create", "t"}), {"\"t\"", "exists"});
+  expect_parts(daemon.fails({"topic", "describe", "absent"}), {"absent"});
+  expect_parts(daemon.fails({"topic", "delete", "absent"}), {"absent"});
+  expect_parts(daemon.fails({"sub", "absent"}), {"absent"});
+}
+
+TEST_F(Errors, Settings) {
+  expect_parts(daemon.fails({"topic", "create", "s", "--config", "retention.hours=1"}),
+               {"retention.hours", "retention.ms"});
+  expect_parts(daemon.fails({"topic", "create", "s", "--config", "retention.ms=long"}),
+               {"retention.ms", "long"});
+  expect_parts(daemon.fails({"topic", "alter", "t", "--config", "cleanup.policy=burn"}),
+               {"cleanup.policy", "burn", "delete", "compact"});
+  EXPECT_EQ(daemon.busway({"topic", "create", "s", "--config", "retention.ms"}).status, 2);
+  EXPECT_EQ(daemon.busway({"topic", "create", "s", "--config", "a=1", "--config", "a=2"}).status, 2);
+}
+
+TEST_F(Errors, ARecordThatIsTooLargeIsNamedWithItsLine) {
+  const std::string input = "small\n" + std::string(1'100'000, 'x') + "\nsmall\n";
+  expect_parts(daemon.fails({"pub", "t"}, input), {"line 2", "max.message.bytes", "\"t\"", "1048576"});
+  expect_parts(daemon.fails({"pub", "t", "--whole"}, input), {"max.message.bytes", "\"t\""});
+}
+
+TEST_F(Errors, Partitions) {
+  expect_parts(daemon.fails({"pub", "t", "-p", "7"}, "x\n"), {"partition 7", "\"t\""});
+  expect_parts(daemon.fails({"sub", "t", "-p", "7"}), {"partition 7", "\"t\""});
+}
+
+TEST_F(Errors, Files) {
+  expect_parts(daemon.fails({"pub", "t", "absent.txt"}), {"absent.txt", "No such file"});
+  expect_parts(daemon.fails({"pub", "t", "/"}), {"/", "directory"});
+}
+
+TEST_F(Errors, WrongUsageHasItsOwnStatus) {
+  EXPECT_EQ(daemon.busway({"sub", "t", "--from", "yesterday"}).status, 2);
+  EXPECT_EQ(daemon.busway({"sub", "t", "-e", "-f", "%q"}).status, 2);
+  EXPECT_EQ(daemon.busway({"pub", "t", "-H", "novalue"}, "x\n").status, 2);
+  EXPECT_EQ(daemon.busway({"frobnicate"}).status, 2);
+}
+
+TEST_F(Errors, AFullOutputIsAFailure) {
+  daemon.ok({"pub", "t"}, "x\n");
+  ProcessSpec spec;
+  spec.command = {"sh",
+                  "-c",
+                  "\"$1\" --socket \"$2\" sub t --from earliest -e > /dev/full",
+                  "sh",
+                  busway_program(),
+                  daemon.socket()};
+  const Ran ran = run_program(daemon.directory(), spec);
+  EXPECT_EQ(ran.status, 1);
+  expect_parts(ran.err, {"busway: ", "standard output", "No space left"});
+}
+
+TEST(NoDaemon, IsToldWithTheSocketAndWhatToDo) {
+  const TempDir directory;
+  const std::string socket = directory / "busway.sock";
+  for (const Words& command : {Words{"topic", "list"}, {"pub", "t"}, {"sub", "t"}, {"stats"}}) {
+    ProcessSpec spec;
+    spec.command = {busway_program(), "--socket", socket};
+    spec.command.insert(spec.command.end(), command.begin(), command.end());
+    const Ran ran = run_program(directory, spec, {}, 10s);
+    EXPECT_EQ(ran.status, 1);
+    expect_parts(ran.err, {"busway: ", socket, "buswayd"});
+  }
+}
+
+TEST(NoDaemon, TheDoctorStillLooksAtTheMachine) {
+  const TempDir directory;
+  ProcessSpec spec;
+  spec.command = {busway_program(), "--socket", directory / "busway.sock", "doctor"};
+  const Ran ran = run_program(directory, spec);
+  EXPECT_EQ(ran.status, 1) << "without a daemon nothing can be published";
+  expect_parts(ran.out, {"kernel", "memfd", "io_uring", "fail  socket", "start the daemon"});
+}
+
+}  // namespace
+}  // namespace busway::test

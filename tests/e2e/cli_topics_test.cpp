@@ -1,0 +1,90 @@
+// Topics, from a shell.
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/private_daemon.hpp"
+
+namespace busway::test {
+namespace {
+
+using nlohmann::json;
+
+class Topics : public ::testing::Test {
+ protected:
+  void TearDown() override { daemon.finish(); }
+  json describe(const std::string& topic) const {
+    return json::parse(daemon.ok({"topic", "describe", topic, "--json"}));
+  }
+  PrivateDaemon daemon;
+};
+
+TEST_F(Topics, AreCreatedListedDescribedAndDeleted) {
+  EXPECT_EQ(daemon.ok({"topic", "list"}), "");
+  daemon.ok({"topic", "create", "orders", "--partitions", "4", "--config", "retention.ms=86400000"});
+  daemon.ok({"topic", "create", "a.b_c-d"});
+  EXPECT_EQ(daemon.ok({"topic", "list"}), "a.b_c-d\norders\n");
+  EXPECT_EQ(json::parse(daemon.ok({"topic", "list", "--json"})), json({"a.b_c-d", "orders"}));
+
+  const json orders = describe("orders");
+  EXPECT_EQ(orders["name"], "orders");
+  EXPECT_EQ(orders["partitions"].size(), 4u);
+  EXPECT_EQ(orders["config"]["retention.ms"], "86400000");
+  EXPECT_EQ(orders["partitions"][3]["partition"], 3);
+  EXPECT_EQ(orders["partitions"][3]["log_end"], 0);
+
+  const std::string text = daemon.ok({"topic", "describe", "orders"});
+  EXPECT_NE(text.find("retention.ms=86400000"), std::string::npos) << text;
+  EXPECT_NE(text.find("PARTITION"), std::string::npos) << text;
+
+  daemon.ok({"topic", "delete", "a.b_c-d"});
+  EXPECT_EQ(daemon.ok({"topic", "list"}), "orders\n");
+}
+
+TEST_F(Topics, SettingsCanBeAltered) {
+  daemon.ok({"topic", "create", "orders"});
+  daemon.ok(
+      {"topic", "alter", "orders", "--config", "max.message.bytes=9000000", "--config", "retention.ms=5000"});
+  EXPECT_EQ(describe("orders")["config"]["max.message.bytes"], "9000000");
+  EXPECT_EQ(describe("orders")["config"]["retention.ms"], "5000");
+}
+
+TEST_F(Topics, OutliveACleanStopAndAKill) {
+  daemon.ok({"topic", "create", "orders", "--partitions", "2"});
+  const json uuid = describe("orders")["uuid"];
+  EXPECT_EQ(daemon.stop(), 0);
+  daemon.start();
+  EXPECT_EQ(describe("orders")["uuid"], uuid);
+  daemon.kill_both();
+  daemon.start();
+  EXPECT_EQ(describe("orders")["uuid"], uuid);
+  EXPECT_EQ(describe("orders")["partitions"].size(), 2u);
+}
+
+TEST_F(Topics, AreNotCreatedByAccident) {
+  const std::string complaint = daemon.fails({"pub", "ordres"}, "x\n");
+  EXPECT_NE(complaint.find("ordres"), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find("auto.create.topics.enable"), std::string::npos) << complaint;
+  EXPECT_EQ(daemon.ok({"topic", "list"}), "");
+}
+
+TEST_F(Topics, StatsNameThem) {
+  daemon.ok({"topic", "create", "orders"});
+  daemon.ok({"pub", "orders"}, "a\nb\n");
+  EXPECT_NE(daemon.ok({"stats"}).find("orders"), std::string::npos);
+  EXPECT_TRUE(json::parse(daemon.ok({"stats", "--json"})).is_object());
+  const std::string prometheus = daemon.ok({"stats", "--prometheus"});
+  EXPECT_NE(prometheus.find("# TYPE busway_"), std::string::npos) << prometheus;
+}
+
+TEST_F(Topics, TheDoctorFindsTheDaemonWell) {
+  const json checks = json::parse(daemon.busway({"doctor", "--json"}).out);
+  std::map<std::string, std::string> verdicts;
+  for (const json& check : checks) verdicts[check["check"]] = check["verdict"];
+  EXPECT_EQ(verdicts["socket"], "ok");
+  EXPECT_EQ(verdicts["daemon"], "ok");
+  EXPECT_EQ(verdicts["version"], "ok");
+  EXPECT_TRUE(verdicts.contains("kernel"));
+}
+
+}  // namespace
+}  // namespace busway::test

@@ -1,0 +1,54 @@
+// The disk is full: publishers wait, then hear of it by name; when there is room again, everything goes on.
+#include <csignal>
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "tests/support/private_daemon.hpp"
+
+namespace busway::test {
+namespace {
+
+/// A small file system of the test's own, seen by nobody else.
+class SmallDisk : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      GTEST_SKIP() << "this test needs to mount a file system";
+    }
+    std::filesystem::create_directory(disk);
+    ASSERT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=24m"), 0);
+  }
+  void TearDown() override { ::umount2(disk.c_str(), MNT_DETACH); }
+  TempDir directory;
+  std::filesystem::path disk = directory / "disk";
+};
+
+TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
+  PrivateDaemon daemon({}, disk / "data");
+  daemon.ok({"topic", "create", "t", "--config", "segment.bytes=4194304"});
+  daemon.ok({"pub", "t"}, "before\n");
+  const auto ballast = disk / "ballast";
+  write_file(ballast, std::string(18 << 20, 'x'));
+
+  std::string lines;
+  for (int line = 0; line < 200'000; ++line)
+    lines += "0123456789 0123456789 0123456789 0123456789 " + std::to_string(line) + '\n';
+  const std::string complaint = daemon.fails({"pub", "t", "--timeout", "3"}, lines);
+  EXPECT_NE(complaint.find("\"t\""), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find("disk"), std::string::npos) << complaint;
+  const std::string seen = daemon.ok({"sub", "t", "-e"});
+  EXPECT_TRUE(seen.starts_with("before\n0123456789")) << "reading goes on";
+
+  std::filesystem::remove(ballast);
+  daemon.ok({"pub", "t", "--durable", "--timeout", "30"}, "after\n");
+  const std::string after = daemon.ok({"sub", "t", "-e"});
+  EXPECT_TRUE(after.starts_with(seen)) << "what was published stays";
+  EXPECT_TRUE(after.ends_with("\nafter\n"));
+  daemon.finish();
+}
+
+}  // namespace
+}  // namespace busway::test

@@ -1,0 +1,60 @@
+// The daemon's worker is killed a hundred times while publishers and subscribers go on. Every acknowledged
+// record is in the log exactly once, and no client hears of it.
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "tests/e2e/load_story.hpp"
+
+namespace busway::test {
+namespace {
+
+constexpr int kKills = 100;
+
+class WorkerKills : public ::testing::TestWithParam<const char*> {
+ protected:
+  WorkerKills() : daemon({std::string("disk.backend=") + GetParam()}), story(daemon) {}
+
+  /// Kills it at any moment of its life: mostly while it serves, now and then while it starts.
+  void kill_the_worker_again_and_again() {
+    const unsigned seed = std::random_device{}();
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    for (int kill = 0; kill < kKills; ++kill) {
+      if (kill % 10 != 9) {
+        ASSERT_TRUE(daemon.serves()) << "after " << kill << " kills:\n" << daemon.words();
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(random() % 120'000));
+      daemon.kill_worker();
+    }
+    ASSERT_TRUE(daemon.serves()) << daemon.words();
+  }
+
+  PrivateDaemon daemon;
+  LoadStory story;
+};
+
+TEST_P(WorkerKills, LoseAndRepeatNothing) {
+  Process live = story.start_subscriber("live", "earliest", 0);
+  story.start_publishers(4, 0, 15'000);
+  kill_the_worker_again_and_again();
+  story.stop_publishers();
+  const auto sequence = story.finish_subscriber(std::move(live), "live");
+  story.expect_exactly_the_acknowledged(sequence);
+  EXPECT_GT(sequence.size(), 10'000u) << "there was hardly any load";
+
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+  EXPECT_NE(daemon.ok({"log", "verify", daemon.data()}).find("no defect"), std::string::npos);
+  daemon.start();
+  Process late = story.start_subscriber("late", "earliest", sequence.size());
+  EXPECT_EQ(late.wait(120s), 0);
+  EXPECT_TRUE(story.seen_by("late") == sequence) << "the log holds another sequence";
+  daemon.finish();
+}
+
+INSTANTIATE_TEST_SUITE_P(Disk, WorkerKills, ::testing::Values("io_uring", "threads"));
+
+}  // namespace
+}  // namespace busway::test
