@@ -76,42 +76,44 @@ Answer<control::OffsetFound> Catalog::offset_for_time(const SessionInfo& session
   return found;
 }
 
+/// Series in Prometheus' spelling: a topic's name needs no escaping there.
 control::NamedTexts Catalog::all_stats() const {
   control::NamedTexts all;
   const auto add = [&](std::string name, std::uint64_t value) { all.emplace_back(std::move(name), std::to_string(value)); };
   const Server::Counters server = server_->counters();
-  add("daemon.bytes_of_shared_memory", services_.budget.used());
-  add("daemon.memory.max.bytes", services_.budget.most());
-  add("daemon.requests", server.requests);
-  add("daemon.requests_failed", server.errors);
-  add("daemon.connections_accepted", server.accepted);
-  add("daemon.connections_refused", server.refused);
-  add("daemon.bad_messages", server.bad_messages);
-  add("daemon.sessions", server.sessions);
-  add("daemon.sessions_detached", server.detached);
-  add("daemon.topics", topics_.size());
-  add("daemon.worker_starts", services_.keeper.worker_starts());
+  add("busway_memory_bytes", services_.budget.used());
+  add("busway_memory_max_bytes", services_.budget.most());
+  add("busway_requests_total", server.requests);
+  add("busway_requests_failed_total", server.errors);
+  add("busway_connections_accepted_total", server.accepted);
+  add("busway_connections_refused_total", server.refused);
+  add("busway_bad_messages_total", server.bad_messages);
+  add("busway_sessions", server.sessions);
+  add("busway_sessions_detached", server.detached);
+  add("busway_topics", topics_.size());
+  add("busway_worker_starts_total", services_.keeper.worker_starts());
   for (const auto& [name, topic] : topics_) {
     for (std::uint32_t p = 0; p < topic->partitions(); ++p) {
-      const std::string prefix = "topic." + name + "-" + std::to_string(p) + ".";
+      const std::string of = "{topic=\"" + name + "\",partition=\"" + std::to_string(p) + "\"}";
       const control::PartitionDescription about = topic->describe(p);
-      add(prefix + "log_start", static_cast<std::uint64_t>(about.log_start));
-      add(prefix + "log_end", static_cast<std::uint64_t>(about.log_end));
-      add(prefix + "written", static_cast<std::uint64_t>(about.written));
-      add(prefix + "durable", static_cast<std::uint64_t>(about.durable));
-      add(prefix + "log_bytes", about.log_bytes);
-      add(prefix + "segments", about.segments);
+      add("busway_log_start" + of, static_cast<std::uint64_t>(about.log_start));
+      add("busway_log_end" + of, static_cast<std::uint64_t>(about.log_end));
+      add("busway_written" + of, static_cast<std::uint64_t>(about.written));
+      add("busway_durable" + of, static_cast<std::uint64_t>(about.durable));
+      add("busway_log_bytes" + of, about.log_bytes);
+      add("busway_segments" + of, about.segments);
       const auto counters = topic->counters(p);
       if (!counters) continue;
-      add(prefix + "drained_records", counters->records.load(std::memory_order_relaxed));
-      add(prefix + "drained_bytes", counters->bytes.load(std::memory_order_relaxed));
-      add(prefix + "drained_batches", counters->batches.load(std::memory_order_relaxed));
-      add(prefix + "skipped", counters->skipped.load(std::memory_order_relaxed));
-      add(prefix + "syncs", counters->syncs.load(std::memory_order_relaxed));
-      add(prefix + "clamped_timestamps", counters->clamped_timestamps.load(std::memory_order_relaxed));
+      add("busway_drained_records_total" + of, counters->records.load(std::memory_order_relaxed));
+      add("busway_drained_bytes_total" + of, counters->bytes.load(std::memory_order_relaxed));
+      add("busway_drained_batches_total" + of, counters->batches.load(std::memory_order_relaxed));
+      add("busway_skipped_total" + of, counters->skipped.load(std::memory_order_relaxed));
+      add("busway_syncs_total" + of, counters->syncs.load(std::memory_order_relaxed));
+      add("busway_clamped_timestamps_total" + of, counters->clamped_timestamps.load(std::memory_order_relaxed));
     }
-    add("topic." + name + ".attached_sessions", topic->uses().size());
-    add("topic." + name + ".bytes_of_shared_memory", topic->warm() ? topic->memory().bytes() : 0);
+    const std::string of = "{topic=\"" + name + "\"}";
+    add("busway_topic_sessions" + of, topic->uses().size());
+    add("busway_topic_memory_bytes" + of, topic->warm() ? topic->memory().bytes() : 0);
   }
   std::sort(all.begin(), all.end());
   return all;
