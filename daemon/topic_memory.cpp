@@ -6,7 +6,8 @@
 namespace busway::daemon {
 namespace {
 
-using memory::StdAtomics;
+/// Owner of a lane whose publisher is gone.
+constexpr std::uint32_t kNobody = 0xFFFFFFFF;
 
 void initialise_marks(memory::MarksHeader& marks, const TopicConfig& config, std::uint32_t partitions) {
   marks.partitions = partitions;
@@ -217,6 +218,7 @@ void TopicMemory::take_up_lane(EntryIndex entry) {
   held->session = about.owner_session;
   held->span = {held->kept.region.as<const std::byte>(), about.bytes,
                 static_cast<std::uint32_t>(std::countr_zero(about.aux))};
+  if (held->session == kNobody) give_up(*held);
   lanes_->add(std::move(held));
 }
 
@@ -357,9 +359,11 @@ bool TopicMemory::lane_retirable(const HeldLane& lane) {
   return true;
 }
 
-void TopicMemory::give_up(HeldLane& lane) noexcept {
-  if (!lane.given_up) ++lanes_given_up_;
+void TopicMemory::give_up(HeldLane& lane) {
+  if (lane.given_up) return;
   lane.given_up = true;
+  ++lanes_given_up_;
+  keeper_.keeper().entry(lane.kept.entry).owner_session = kNobody;  // for the next worker
 }
 
 void TopicMemory::retire(const std::function<void(const HeldLane&)>& dropped) {

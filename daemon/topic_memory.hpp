@@ -130,7 +130,7 @@ class TopicMemory {
   std::optional<std::uint64_t> fence(std::uint32_t partition, ring::FenceReason reason);
 
   /// The lane's publisher has dropped it or has died: it goes as soon as nobody can refer to it.
-  void give_up(HeldLane& lane) noexcept;
+  void give_up(HeldLane& lane);
 
   /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more. `dropped(lane)`
   /// is called for each lane after it is out of the set and before its id can be used again.
