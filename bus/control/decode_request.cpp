@@ -6,6 +6,7 @@ namespace busway::control {
 namespace detail {
 
 Verified::Verified(std::span<const std::byte> message) {
+  if (message.empty()) refuse("it is empty");
   if (message.size() > limits::kControlMessageMost) refuse("longer than 64 KiB");
   copy_.resize(message.size() / sizeof(std::uint64_t) + 1);
   std::memcpy(copy_.data(), message.data(), message.size());
