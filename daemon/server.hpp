@@ -18,6 +18,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -41,6 +43,9 @@ struct ServerOptions {
   std::string daemon_version{};
   ServerLimits limits{};
   bool use_peerpidfd = true;  ///< false: as on kernels before 6.5
+  /// Told a sentence whenever a client is refused or thrown out, as often as clients cause it: pass it
+  /// through a LogLimit.
+  std::function<void(std::string_view)> report{};
 };
 
 /// A listening SOCK_SEQPACKET socket at `path`: the directory is created (0755) when missing, a dead socket's
