@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <mutex>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,23 +23,16 @@
 #include "bus/control/framing.hpp"
 #include "bus/control/session.hpp"
 #include "daemon/server.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace busway::daemon::testing {
 
 using namespace std::chrono_literals;
 namespace ctl = busway::control;
+using test::eventually;
 
 inline Deadline soon() { return Deadline::after(20s); }
-
-/// Polls until `done`, at most 20 s.
-inline bool eventually(const std::function<bool()>& done) {
-  const Deadline deadline = soon();
-  while (!done()) {
-    if (deadline.passed()) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
 
 template <class Call>
 Error error_of(Call call) {
@@ -54,21 +49,6 @@ inline std::size_t open_descriptors() {
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++open;
   return open;
 }
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "busway-control-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw_errno("mkdtemp");
-    path_ = pattern;
-    std::filesystem::permissions(path_, std::filesystem::perms(0755));
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Answers every request in the simplest way, and remembers.
 class TestHandler : public RequestHandler {
@@ -230,8 +210,8 @@ class ControlServer : public ::testing::Test {
                                                 soon());
   }
 
-  TempDir dir_;
-  const std::string path_ = dir_ / "run/busway.sock";
+  test::TempDir dir_;
+  const std::string path_ = (dir_ / "run/busway.sock").string();
   TestHandler handler_;
   ServerOptions options_;
   Fd listener_;
@@ -314,6 +294,7 @@ class Child {
   ~Child() {
     if (pid_ > 0) kill();
   }
+  pid_t pid() const { return pid_; }
   int wait() {
     int status = 0;
     ::waitpid(std::exchange(pid_, -1), &status, 0);

@@ -191,7 +191,7 @@ TEST_F(Session, OnlyATrustedOwnersSocketIsSpokenTo) {
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
   Child stranger([&] {
-    if (::chmod((dir_ / "").c_str(), 0777) != 0 || ::setuid(kStranger) != 0) return 1;
+    if (::chmod(dir_.path().c_str(), 0777) != 0 || ::setuid(kStranger) != 0) return 1;
     const Fd listener = listen_on(path_, 0666);
     (void)!::write(ready[1], "x", 1);
     ::pause();
