@@ -1,4 +1,5 @@
-// Rings the bells of those who sleep on a partition of one topic. Thread safe: everything it touches is an atomic word.
+// Rings the bells of those who sleep on a partition of one topic. Thread safe: everything it touches is an
+// atomic word.
 #pragma once
 
 #include "bus/memory/bells_layout.hpp"

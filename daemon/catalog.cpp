@@ -38,9 +38,8 @@ void Catalog::require(const SessionInfo& session, const std::string& topic, Righ
 Topic& Catalog::topic_named(const std::string& name) {
   const auto found = topics_.find(name);
   if (found == topics_.end()) {
-    throw Error(errc::unknown_topic, "there is no topic " + name +
-                                         ": create it with `busway topic create " + name +
-                                         "`, or set auto.create.topics.enable");
+    throw Error(errc::unknown_topic, "there is no topic " + name + ": create it with `busway topic create " +
+                                         name + "`, or set auto.create.topics.enable");
   }
   return *found->second;
 }
@@ -48,7 +47,8 @@ Topic& Catalog::topic_named(const std::string& name) {
 void Catalog::make_topic(const std::string& name, std::uint32_t partitions, const Settings& settings) {
   log::check_topic_name(name);
   if (reserved_name(name)) {
-    throw Error(errc::invalid_topic_name, "topic name " + name + " begins with __busway, which is the daemon's own");
+    throw Error(errc::invalid_topic_name,
+                "topic name " + name + " begins with __busway, which is the daemon's own");
   }
   if (topics_.contains(name)) throw Error(errc::topic_exists, "there is a topic " + name + " already");
   if (partitions == 0 || partitions > limits::kPartitionsPerTopic) {
@@ -57,8 +57,8 @@ void Catalog::make_topic(const std::string& name, std::uint32_t partitions, cons
                                            std::to_string(limits::kPartitionsPerTopic));
   }
   if (static_cast<std::int64_t>(topics_.size()) >= services_.config.topics_max) {
-    throw Error(errc::limit_reached, "there are " + std::to_string(topics_.size()) +
-                                         " topics, the most that topics.max allows");
+    throw Error(errc::limit_reached,
+                "there are " + std::to_string(topics_.size()) + " topics, the most that topics.max allows");
   }
   parse_topic_config(name, settings, services_.config.topic_defaults);
   TopicMetadata metadata{.uuid = Uuid::random(), .partitions = partitions, .settings = settings, .state = {}};
@@ -96,7 +96,8 @@ Answer<control::Ok> Catalog::delete_topic(const SessionInfo& session, const cont
   return control::Ok{};
 }
 
-Answer<control::TopicList> Catalog::list_topics(const SessionInfo& session, const control::ListTopics& request) {
+Answer<control::TopicList> Catalog::list_topics(const SessionInfo& session,
+                                                const control::ListTopics& request) {
   control::TopicList list;
   for (auto at = topics_.upper_bound(request.after); at != topics_.end(); ++at) {
     const Acl& acl = services_.config.acl;
@@ -212,8 +213,8 @@ void Catalog::on_bad_frame(std::uint32_t ordinal, std::uint64_t offset, std::uin
 void Catalog::on_gap(std::uint32_t ordinal, std::uint64_t from, std::uint64_t to) {
   const Place place = place_of(ordinal);
   if (place.topic == nullptr) return;
-  log_error("partition " + name_of(place) + ": offsets " + std::to_string(from) + " to " + std::to_string(to) +
-            " were overwritten before they could be written; they are lost");
+  log_error("partition " + name_of(place) + ": offsets " + std::to_string(from) + " to " +
+            std::to_string(to) + " were overwritten before they could be written; they are lost");
 }
 
 void Catalog::on_health(std::uint32_t ordinal, LogHealth health, int cause) {
@@ -221,7 +222,8 @@ void Catalog::on_health(std::uint32_t ordinal, LogHealth health, int cause) {
   if (place.topic == nullptr) return;
   const std::string why = std::generic_category().message(cause);
   if (health == LogHealth::running) return log_info("partition " + name_of(place) + ": writing goes on");
-  if (health == LogHealth::stalled) return log_error("partition " + name_of(place) + ": cannot write: " + why);
+  if (health == LogHealth::stalled)
+    return log_error("partition " + name_of(place) + ": cannot write: " + why);
   log_error("partition " + name_of(place) + " has failed: " + why + "; it can be read, not published to");
   place.topic->memory().fence(place.partition, ring::FenceReason::failed);
   place.topic->ring_all();

@@ -1,7 +1,7 @@
 // The catalogue: every topic of this daemon, and the answers to every request about them.
 //
-// Threads: everything on the control thread, except DrainEvents, which the drain calls and which are passed on to the
-// control thread.
+// Threads: everything on the control thread, except DrainEvents, which the drain calls and which are passed
+// on to the control thread.
 #pragma once
 
 #include <cstdint>
@@ -84,7 +84,8 @@ class Catalog final : public RequestHandler, private DrainReports::Receiver {
   Answer<control::Ok> alter_topic(const SessionInfo&, const control::AlterTopic&) override;
   Answer<control::Ok> delete_topic(const SessionInfo&, const control::DeleteTopic&) override;
   Answer<control::TopicList> list_topics(const SessionInfo&, const control::ListTopics&) override;
-  Answer<control::TopicDescription> describe_topic(const SessionInfo&, const control::DescribeTopic&) override;
+  Answer<control::TopicDescription> describe_topic(const SessionInfo&,
+                                                   const control::DescribeTopic&) override;
   Answer<control::Attached> attach(const SessionInfo&, const control::Attach&) override;
   Answer<control::Ok> detach(const SessionInfo&, const control::Detach&) override;
   Answer<control::Rings> get_rings(const SessionInfo&, const control::GetRings&) override;
@@ -116,7 +117,8 @@ class Catalog final : public RequestHandler, private DrainReports::Receiver {
   Topic& find_or_create(const SessionInfo& session, const control::Attach& request);
   Topic& topic_named(const std::string& name);
   /// The topic of that id, on which the session must be attached in that role (either, if none is given).
-  Topic& attached_topic(const SessionInfo& session, control::TopicId id, std::optional<control::Role> role = {});
+  Topic& attached_topic(const SessionInfo& session, control::TopicId id,
+                        std::optional<control::Role> role = {});
   struct Place {
     Topic* topic = nullptr;
     std::uint32_t partition = 0;

@@ -1,5 +1,5 @@
-// Requests of those who are attached: rings, lanes, growth. What is new is live at the keeper, and has been offered to
-// every attached subscriber, before its first record can be published.
+// Requests of those who are attached: rings, lanes, growth. What is new is live at the keeper, and has been
+// offered to every attached subscriber, before its first record can be published.
 #include <algorithm>
 
 #include "daemon/acl.hpp"
@@ -24,7 +24,8 @@ control::LaneInfo info_of(const HeldLane& lane) {
 }  // namespace
 
 Topic& Catalog::find_or_create(const SessionInfo& session, const control::Attach& request) {
-  require(session, request.topic, request.role == control::Role::publisher ? Right::publish : Right::subscribe);
+  require(session, request.topic,
+          request.role == control::Role::publisher ? Right::publish : Right::subscribe);
   if (!topics_.contains(request.topic) && services_.config.auto_create_topics) {
     make_topic(request.topic, static_cast<std::uint32_t>(services_.config.num_partitions), {});
   }
@@ -34,8 +35,9 @@ Topic& Catalog::find_or_create(const SessionInfo& session, const control::Attach
 void Catalog::warm_up(Topic& topic, uid_t uid) {
   // One that is cooling down has been fenced: what is attached to must be made anew.
   if (topic.warm() && topic.uses().empty() && topic.cooling() && !topic.cool_down(true)) {
-    throw Error(errc::partition_failed, "topic " + topic.name() +
-                                            " could not be made durable when its last client left: see the daemon's log");
+    throw Error(errc::partition_failed,
+                "topic " + topic.name() +
+                    " could not be made durable when its last client left: see the daemon's log");
   }
   if (!topic.warm()) topic.warm_up(uid);
 }
@@ -46,14 +48,15 @@ Answer<control::Attached> Catalog::attach(const SessionInfo& session, const cont
   const Attached given = topic.attach(session.number, request.role, request.previous);
   const std::uint32_t attachment = next_attachment_++;
   attachments_[session.number][attachment] = {topic.id(), request.role, given.cell};
-  Answer<control::Attached> answer(control::Attached{.attachment = static_cast<control::AttachmentId>(attachment),
-                                                     .topic = static_cast<control::TopicId>(topic.id()),
-                                                     .uuid = topic.uuid(),
-                                                     .partitions = topic.partitions(),
-                                                     .storage = static_cast<memory::Storage>(topic.config().storage),
-                                                     .sleeper_bit = given.bit,
-                                                     .lease_cell = given.cell,
-                                                     .settings = print_topic_config(topic.config())});
+  Answer<control::Attached> answer(
+      control::Attached{.attachment = static_cast<control::AttachmentId>(attachment),
+                        .topic = static_cast<control::TopicId>(topic.id()),
+                        .uuid = topic.uuid(),
+                        .partitions = topic.partitions(),
+                        .storage = static_cast<memory::Storage>(topic.config().storage),
+                        .sleeper_bit = given.bit,
+                        .lease_cell = given.cell,
+                        .settings = print_topic_config(topic.config())});
   answer.give(topic.memory().marks_region().region.open_read_only());
   answer.lend(topic.memory().wait_region().region.fd());
   return answer;
@@ -71,7 +74,8 @@ Answer<control::Ok> Catalog::detach(const SessionInfo& session, const control::D
   return control::Ok{};
 }
 
-Topic& Catalog::attached_topic(const SessionInfo& session, control::TopicId id, std::optional<control::Role> role) {
+Topic& Catalog::attached_topic(const SessionInfo& session, control::TopicId id,
+                               std::optional<control::Role> role) {
   const auto topic = by_id_.find(raw(id));
   if (topic != by_id_.end() && topic->second->warm()) {
     for (const auto& [number, attachment] : attachments_[session.number]) {
@@ -85,8 +89,9 @@ Topic& Catalog::attached_topic(const SessionInfo& session, control::TopicId id, 
 Answer<control::Rings> Catalog::get_rings(const SessionInfo& session, const control::GetRings& request) {
   Topic& topic = attached_topic(session, request.topic, request.role);
   Answer<control::Rings> answer;
-  const std::uint32_t end =
-      request.only_that_partition ? std::min(topic.partitions(), request.from_partition + 1) : topic.partitions();
+  const std::uint32_t end = request.only_that_partition
+                                ? std::min(topic.partitions(), request.from_partition + 1)
+                                : topic.partitions();
   for (std::uint32_t p = request.from_partition; p < end; ++p) {
     for (const auto& ring : topic.memory().partition(p).rings.all()) {
       if (p == request.from_partition && ring->view.generation <= raw(request.newer_than)) continue;
@@ -124,7 +129,8 @@ Answer<control::Lane> Catalog::get_lane(const SessionInfo& session, const contro
   Topic& topic = attached_topic(session, request.topic, control::Role::subscriber);
   const auto lane = topic.memory().lanes()->find(request.lane);
   if (!lane) {
-    throw Error(errc::unknown_topic, "topic " + topic.name() + " has no lane " + std::to_string(raw(request.lane)));
+    throw Error(errc::unknown_topic,
+                "topic " + topic.name() + " has no lane " + std::to_string(raw(request.lane)));
   }
   Answer<control::Lane> answer(control::Lane{info_of(*lane)});
   answer.give(lane->kept.region.open_read_only());
@@ -145,7 +151,8 @@ std::uint64_t Catalog::lanes_of(uid_t uid) const {
 Answer<control::Lane> Catalog::new_lane(const SessionInfo& session, const control::NewLane& request) {
   Topic& topic = attached_topic(session, request.topic, control::Role::publisher);
   if (request.least_record_bytes > limits::kMessageBytesMost) {
-    throw Error(errc::record_too_large, "a lane for records of " + std::to_string(request.least_record_bytes) +
+    throw Error(errc::record_too_large, "a lane for records of " +
+                                            std::to_string(request.least_record_bytes) +
                                             " bytes: no lane holds records of more than " +
                                             std::to_string(limits::kMessageBytesMost));
   }
@@ -191,14 +198,16 @@ void Catalog::offer_ring(Topic& topic, std::uint32_t partition, const HeldRing& 
 Answer<control::Ok> Catalog::grow_ring(const SessionInfo& session, const control::GrowRing& request) {
   Topic& topic = attached_topic(session, request.topic, control::Role::publisher);
   if (request.partition >= topic.partitions()) {
-    throw Error(errc::invalid_partition, "topic " + topic.name() + " has " + std::to_string(topic.partitions()) +
-                                             " partitions; there is none numbered " +
-                                             std::to_string(request.partition));
+    throw Error(errc::invalid_partition,
+                "topic " + topic.name() + " has " + std::to_string(topic.partitions()) +
+                    " partitions; there is none numbered " + std::to_string(request.partition));
   }
   PartitionMemory& memory = topic.memory().partition(request.partition);
-  const std::uint32_t open = memory.marks->ring_generation.load(std::memory_order_relaxed);  // only we write it
+  const std::uint32_t open =
+      memory.marks->ring_generation.load(std::memory_order_relaxed);  // only we write it
   const auto current = memory.rings.find(static_cast<Generation>(open));
-  if (open != raw(request.seen) || !current || current->view.size() >= limits::kRingSlotsMost) return control::Ok{};
+  if (open != raw(request.seen) || !current || current->view.size() >= limits::kRingSlotsMost)
+    return control::Ok{};
   auto next = memory.rings.newest();  // a ring that was offered and never opened is the next one
   if (next == current) {
     const std::uint64_t slots = std::min(current->view.size() * limits::kRingGrowth, limits::kRingSlotsMost);

@@ -1,8 +1,8 @@
 // Requests about the log, and statistics.
+#include <algorithm>
+
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 #include "bus/base/clock.hpp"
 #include "bus/log/segment_reader.hpp"
@@ -15,14 +15,14 @@ namespace {
 
 void check_partition(const Topic& topic, std::uint32_t partition) {
   if (partition < topic.partitions()) return;
-  throw Error(errc::invalid_partition, "topic " + topic.name() + " has " + std::to_string(topic.partitions()) +
-                                           " partitions; there is none numbered " + std::to_string(partition));
+  throw Error(errc::invalid_partition,
+              "topic " + topic.name() + " has " + std::to_string(topic.partitions()) +
+                  " partitions; there is none numbered " + std::to_string(partition));
 }
 
-/// Stands for an index that does not exist yet: an empty file, so the reader searches from the segment's start.
-Fd no_index() {
-  return Fd(check_errno(::open("/dev/null", O_RDONLY | O_CLOEXEC), "opening /dev/null"));
-}
+/// Stands for an index that does not exist yet: an empty file, so the reader searches from the segment's
+/// start.
+Fd no_index() { return Fd(check_errno(::open("/dev/null", O_RDONLY | O_CLOEXEC), "opening /dev/null")); }
 
 void require_log(const Topic& topic) {
   if (topic.logged()) return;
@@ -31,7 +31,8 @@ void require_log(const Topic& topic) {
 
 }  // namespace
 
-Answer<control::Segments> Catalog::get_segments(const SessionInfo& session, const control::GetSegments& request) {
+Answer<control::Segments> Catalog::get_segments(const SessionInfo& session,
+                                                const control::GetSegments& request) {
   Topic& topic = attached_topic(session, request.topic, control::Role::subscriber);
   check_partition(topic, request.partition);
   require_log(topic);
@@ -60,7 +61,8 @@ Answer<control::OffsetFound> Catalog::offset_for_time(const SessionInfo& session
       topic.memory().partition(request.partition).marks->written.load(std::memory_order_acquire));
   const SegmentList& list = topic.files(request.partition)->segments;
   control::OffsetFound found;
-  const auto segments = list.open_from_time(services_.store.files, request.timestamp_ms, control::kSegmentsPerPage);
+  const auto segments =
+      list.open_from_time(services_.store.files, request.timestamp_ms, control::kSegmentsPerPage);
   for (const SegmentForReader& segment : segments) {
     log::SegmentReader reader({.log = segment.log.fd(),
                                .index = segment.index.fd(),
@@ -79,7 +81,9 @@ Answer<control::OffsetFound> Catalog::offset_for_time(const SessionInfo& session
 /// Series in Prometheus' spelling: a topic's name needs no escaping there.
 control::NamedTexts Catalog::all_stats() const {
   control::NamedTexts all;
-  const auto add = [&](std::string name, std::uint64_t value) { all.emplace_back(std::move(name), std::to_string(value)); };
+  const auto add = [&](std::string name, std::uint64_t value) {
+    all.emplace_back(std::move(name), std::to_string(value));
+  };
   const Server::Counters server = server_->counters();
   add("busway_memory_bytes", services_.budget.used());
   add("busway_memory_max_bytes", services_.budget.most());
@@ -109,7 +113,8 @@ control::NamedTexts Catalog::all_stats() const {
       add("busway_drained_batches_total" + of, counters->batches.load(std::memory_order_relaxed));
       add("busway_skipped_total" + of, counters->skipped.load(std::memory_order_relaxed));
       add("busway_syncs_total" + of, counters->syncs.load(std::memory_order_relaxed));
-      add("busway_clamped_timestamps_total" + of, counters->clamped_timestamps.load(std::memory_order_relaxed));
+      add("busway_clamped_timestamps_total" + of,
+          counters->clamped_timestamps.load(std::memory_order_relaxed));
     }
     const std::string of = "{topic=\"" + name + "\"}";
     add("busway_topic_sessions" + of, topic->uses().size());

@@ -6,7 +6,8 @@
 namespace busway::daemon {
 namespace {
 
-/// Do the entries of a topic have everything that its first client was given: marks, wait, a ring for each partition?
+/// Do the entries of a topic have everything that its first client was given: marks, wait, a ring for each
+/// partition?
 bool whole(KeeperLink& keeper, const std::vector<EntryIndex>& entries, std::uint32_t partitions) {
   bool marks = false;
   bool wait = false;
@@ -38,7 +39,8 @@ void Catalog::session_resumed(const SessionInfo& session) {
 
 void Catalog::session_detached(const SessionInfo& session) noexcept {
   // Its process lives and may go on publishing: everything stays as it is.
-  log_debug("session " + std::to_string(session.number) + " (" + session.program + ") has lost its connection");
+  log_debug("session " + std::to_string(session.number) + " (" + session.program +
+            ") has lost its connection");
 }
 
 void Catalog::session_ended(const SessionInfo& session, SessionEnd) noexcept {
@@ -71,9 +73,10 @@ void Catalog::take_up_topics() {
   std::map<Uuid, std::vector<EntryIndex>> by_topic;
   for (const EntryIndex index : services_.keeper.live_entries()) {
     const memory::ManifestEntry& entry = services_.keeper.entry(index);
-    const bool of_topic = entry.kind == memory::ManifestKind::ring || entry.kind == memory::ManifestKind::marks ||
-                          entry.kind == memory::ManifestKind::wait || entry.kind == memory::ManifestKind::lane ||
-                          entry.kind == memory::ManifestKind::segment;
+    const bool of_topic =
+        entry.kind == memory::ManifestKind::ring || entry.kind == memory::ManifestKind::marks ||
+        entry.kind == memory::ManifestKind::wait || entry.kind == memory::ManifestKind::lane ||
+        entry.kind == memory::ManifestKind::segment;
     if (of_topic) by_topic[entry.topic].push_back(index);
   }
   for (const auto& [uuid, entries] : by_topic) {

@@ -60,7 +60,8 @@ void Drain::run_and_wait(const std::function<void()>& work) {
 }
 
 void Drain::wake() noexcept {
-  bells_.daemon_bell.fetch_add(1, std::memory_order_seq_cst);  // a sleeper that loaded it before will not sleep
+  bells_.daemon_bell.fetch_add(1,
+                               std::memory_order_seq_cst);  // a sleeper that loaded it before will not sleep
   wait::futex_wake_all(bells_.daemon_bell);
 }
 
@@ -137,7 +138,8 @@ bool Drain::take_bits() {
     std::uint64_t sync = ring::take_dirty<StdAtomics>(bells_.sync[word]);
     any |= (dirty | sync) != 0;
     for (std::uint64_t bits = dirty | sync; bits != 0; bits &= bits - 1) {
-      const auto ordinal = static_cast<std::uint32_t>(word * 64) + static_cast<std::uint32_t>(std::countr_zero(bits));
+      const auto ordinal =
+          static_cast<std::uint32_t>(word * 64) + static_cast<std::uint32_t>(std::countr_zero(bits));
       PartitionDrain* partition = find(ordinal);
       if (partition == nullptr) continue;  // anybody may set any bit
       if ((sync & bits & -bits) != 0) partition->want_sync();
@@ -211,7 +213,8 @@ void Drain::sweep() {
   if (quiet_too) swept_quiet_ms_ = now_ms_;
   for (const auto& partition : partitions_) {
     if (!partition) continue;
-    if (quiet_too || partition->busy() || now_ms_ - partition->last_active_ms() < kActiveMs) sweep_one(*partition);
+    if (quiet_too || partition->busy() || now_ms_ - partition->last_active_ms() < kActiveMs)
+      sweep_one(*partition);
   }
 }
 
@@ -246,7 +249,8 @@ std::chrono::nanoseconds Drain::sleep_bound() const {
       until = std::min(until, now_ms_ + options_.sweep_active.count());
     }
   }
-  return std::chrono::milliseconds(std::clamp<std::int64_t>(until - now_ms_, 1, options_.sweep_quiet.count()));
+  return std::chrono::milliseconds(
+      std::clamp<std::int64_t>(until - now_ms_, 1, options_.sweep_quiet.count()));
 }
 
 void Drain::sleep() {

@@ -1,13 +1,15 @@
 // The drain: one thread that moves records from the rings of all logged partitions into their logs.
 //
-// Each round: take the dirty and sync bits, give every partition with work a bounded turn, submit what is due, reap what
-// is done. While writes are in flight, records gather and the next batches grow; with the disk idle a record goes out at
-// once. With nothing to do it sleeps on the daemon's bell, which every publisher rings that finds it asleep.
+// Each round: take the dirty and sync bits, give every partition with work a bounded turn, submit what is
+// due, reap what is done. While writes are in flight, records gather and the next batches grow; with the disk
+// idle a record goes out at once. With nothing to do it sleeps on the daemon's bell, which every publisher
+// rings that finds it asleep.
 //
-// It also sweeps (active partitions every sweep.interval.ms, quiet ones every 5 s): a publisher that died between its
-// commit and its bell, or between its commit and its dirty bit, is found that way (H22).
+// It also sweeps (active partitions every sweep.interval.ms, quiet ones every 5 s): a publisher that died
+// between its commit and its bell, or between its commit and its dirty bit, is found that way (H22).
 //
-// Threads: start, stop, post, wake from any thread; everything posted runs on the drain thread between rounds.
+// Threads: start, stop, post, wake from any thread; everything posted runs on the drain thread between
+// rounds.
 #pragma once
 
 #include <atomic>
@@ -24,8 +26,8 @@
 namespace busway::daemon {
 
 struct DrainOptions {
-  std::chrono::microseconds spin{50};          ///< drain.spin.us: before sleeping
-  std::chrono::milliseconds sweep_active{100}; ///< sweep.interval.ms
+  std::chrono::microseconds spin{50};           ///< drain.spin.us: before sleeping
+  std::chrono::milliseconds sweep_active{100};  ///< sweep.interval.ms
   std::chrono::milliseconds sweep_quiet{5000};
 };
 
@@ -52,8 +54,8 @@ class Drain {
   PartitionDrain* find(std::uint32_t ordinal) noexcept;
   /// Takes a partition out once nothing of it is in flight, then calls `done` (on the drain thread) with it.
   void remove(std::uint32_t ordinal, std::function<void(std::shared_ptr<PartitionDrain>)> done);
-  /// Drains every partition up to the fence that ends it and makes all of it durable, then calls `done`. A partition
-  /// that cannot (its log has failed, or its disk is full) is left as it is.
+  /// Drains every partition up to the fence that ends it and makes all of it durable, then calls `done`. A
+  /// partition that cannot (its log has failed, or its disk is full) is left as it is.
   void finish_all(std::function<void()> done);
 
  private:
@@ -91,7 +93,7 @@ class Drain {
   std::thread thread_;
 
   std::vector<std::shared_ptr<PartitionDrain>> partitions_;  ///< by ordinal; nullptr: none
-  std::vector<std::uint32_t> active_;                        ///< ordinals with work or with something undurable
+  std::vector<std::uint32_t> active_;  ///< ordinals with work or with something undurable
   std::vector<bool> is_active_;
   std::vector<Removal> removals_;
   std::function<void()> finished_;

@@ -1,9 +1,9 @@
-#include <busway/embedded.hpp>
+#include <thread>
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <thread>
+#include <busway/embedded.hpp>
 
 #include "daemon/logging.hpp"
 #include "daemon/server.hpp"
@@ -20,7 +20,8 @@ std::string make_socket_directory() {
   return path;
 }
 
-daemon::Config configuration(const std::string& data_dir, const std::string& socket, const Settings& settings) {
+daemon::Config configuration(const std::string& data_dir, const std::string& socket,
+                             const Settings& settings) {
   daemon::ConfigSource source;
   source.overrides = settings;
   source.overrides["data.dir"] = data_dir;

@@ -3,7 +3,9 @@
 namespace busway::daemon {
 namespace {
 
-memory::ManifestKind manifest_kind(memory::Kind kind) noexcept { return static_cast<memory::ManifestKind>(kind); }
+memory::ManifestKind manifest_kind(memory::Kind kind) noexcept {
+  return static_cast<memory::ManifestKind>(kind);
+}
 static_assert(static_cast<int>(memory::ManifestKind::ring) == static_cast<int>(memory::Kind::ring));
 static_assert(static_cast<int>(memory::ManifestKind::marks) == static_cast<int>(memory::Kind::marks));
 static_assert(static_cast<int>(memory::ManifestKind::wait) == static_cast<int>(memory::Kind::wait));

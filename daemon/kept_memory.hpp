@@ -1,5 +1,5 @@
-// Shared memory that outlives the worker: made, charged to the budget, deposited with the keeper; and taken up again
-// from a live manifest entry. Not thread safe: belongs to the control thread.
+// Shared memory that outlives the worker: made, charged to the budget, deposited with the keeper; and taken
+// up again from a live manifest entry. Not thread safe: belongs to the control thread.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ class KeptMemory {
  public:
   KeptMemory(KeeperLink& keeper, MemoryBudget& budget) noexcept : keeper_(keeper), budget_(budget) {}
 
-  /// Creates the region, writes its identity, and lets `prepare(region)` fill it in before the keeper gets it.
-  /// Throws errc::budget_exceeded, errc::limit_reached; then nothing is kept.
+  /// Creates the region, writes its identity, and lets `prepare(region)` fill it in before the keeper gets
+  /// it. Throws errc::budget_exceeded, errc::limit_reached; then nothing is kept.
   template <class Prepare>
   KeptRegion make(const RegionSpec& spec, const std::string& name, Prepare prepare) {
     KeptRegion kept = create(spec, name);

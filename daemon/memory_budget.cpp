@@ -9,8 +9,8 @@ namespace {
 
 std::string over(const std::string& what, std::uint64_t bytes, std::uint64_t used, std::uint64_t most,
                  const std::string& setting) {
-  return what + " needs " + std::to_string(bytes) + " bytes of shared memory; " + std::to_string(used) + " of " +
-         std::to_string(most) + " are in use (" + setting + "): raise it, or detach from topics";
+  return what + " needs " + std::to_string(bytes) + " bytes of shared memory; " + std::to_string(used) +
+         " of " + std::to_string(most) + " are in use (" + setting + "): raise it, or detach from topics";
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The memory budget: what shared memory may take in all, and for each uid that asked for it.
 //
-// Shared memory beyond a control group's limit gets a process killed rather than refused, so the daemon refuses first.
-// Not thread safe: belongs to the control thread.
+// Shared memory beyond a control group's limit gets a process killed rather than refused, so the daemon
+// refuses first. Not thread safe: belongs to the control thread.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ class MemoryBudget {
   MemoryBudget(std::uint64_t most, std::uint64_t most_per_uid, uid_t own_uid) noexcept
       : most_(most), most_per_uid_(most_per_uid), own_uid_(own_uid) {}
 
-  /// Charges `bytes` to `uid`. Throws errc::budget_exceeded naming `what`, the budget and its setting. The share
-  /// per uid does not bind the daemon's own uid.
+  /// Charges `bytes` to `uid`. Throws errc::budget_exceeded naming `what`, the budget and its setting. The
+  /// share per uid does not bind the daemon's own uid.
   void charge(uid_t uid, std::uint64_t bytes, const std::string& what);
   /// Charges without a check: memory that an earlier worker had charged.
   void charge_taken_up(uid_t uid, std::uint64_t bytes) noexcept;

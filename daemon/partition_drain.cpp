@@ -10,8 +10,8 @@ namespace {
 
 using memory::StdAtomics;
 
-/// A lone batch up to this size is written before append returns: its publisher may be waiting, and an inline write
-/// beats one that io_uring hands to a thread.
+/// A lone batch up to this size is written before append returns: its publisher may be waiting, and an inline
+/// write beats one that io_uring hands to a thread.
 constexpr std::int32_t kInlineBytesMost = 16 * 1024;
 
 std::unique_ptr<log::Compressor> compressor_for(const TopicConfig& config) {
@@ -101,7 +101,8 @@ PartitionDrain::Taken PartitionDrain::take(std::int64_t now_ms) {
   // acquire: pairs with the commit: the frame's bytes are there.
   const std::uint64_t word = ring.slot(next_).load(std::memory_order_acquire);
   const std::int32_t ahead = ring::laps_ahead(word, ring.lap(next_));
-  if (ahead == 0) [[likely]] return ring::is_fence(word) ? meet_fence(word) : take_frame(word, now_ms);
+  if (ahead == 0) [[likely]]
+    return ring::is_fence(word) ? meet_fence(word) : take_frame(word, now_ms);
   // After the slot's load, as every reader; acquire: pairs with advance().
   const std::uint64_t reclaimed = ring.reclaimed->load(std::memory_order_acquire);
   if (reclaimed > next_) return skip_overwritten(reclaimed);
@@ -143,14 +144,15 @@ PartitionDrain::Taken PartitionDrain::append_frame(const ring::Found& found, std
 }
 
 bool PartitionDrain::overtaken() const noexcept {
-  // Had a byte been overwritten before we read it, this fence would pair with the overwriter's release fence, and the
-  // load would see the `reclaimed` that allowed it.
+  // Had a byte been overwritten before we read it, this fence would pair with the overwriter's release fence,
+  // and the load would see the `reclaimed` that allowed it.
   StdAtomics::fence(std::memory_order_acquire);
   return ring_->view.reclaimed->load(std::memory_order_relaxed) > next_;
 }
 
 ring::LaneSpan PartitionDrain::resolve(std::uint32_t lane, std::uint32_t generation) {
-  if (lane < lane_cache_.size() && lane_cache_[lane] && raw(lane_cache_[lane]->generation) == generation) [[likely]] {
+  if (lane < lane_cache_.size() && lane_cache_[lane] && raw(lane_cache_[lane]->generation) == generation)
+      [[likely]] {
     return lane_cache_[lane]->span;
   }
   auto held = lanes_->find(static_cast<LaneId>(lane));
@@ -206,7 +208,8 @@ std::int64_t PartitionDrain::bounded_timestamp(std::int64_t timestamp_ms, std::i
   const std::int64_t earliest =
       config_.timestamp_before_max_ms >= now_ms ? 0 : now_ms - config_.timestamp_before_max_ms;
   const std::int64_t bounded = std::clamp(timestamp_ms, earliest, latest);
-  if (bounded != timestamp_ms) [[unlikely]] counters_->clamped_timestamps.fetch_add(1, std::memory_order_relaxed);
+  if (bounded != timestamp_ms) [[unlikely]]
+    counters_->clamped_timestamps.fetch_add(1, std::memory_order_relaxed);
   return bounded;
 }
 
@@ -245,8 +248,8 @@ void PartitionDrain::compress(log::BatchSummary& summary) {
 
 bool PartitionDrain::append_unsent() {
   const bool lone = log_->in_flight() == 0 && unsent_->summary.bytes <= kInlineBytesMost;
-  const AppendOutcome outcome =
-      lone ? log_->append_now(unsent_->summary, unsent_->staged) : log_->append(unsent_->summary, unsent_->staged);
+  const AppendOutcome outcome = lone ? log_->append_now(unsent_->summary, unsent_->staged)
+                                     : log_->append(unsent_->summary, unsent_->staged);
   publish_health();
   if (outcome != AppendOutcome::appended) return false;
   unsent_.reset();
@@ -335,7 +338,8 @@ void PartitionDrain::sync_if_due(std::int64_t now_ms, bool hurry) {
 
 std::optional<std::int64_t> PartitionDrain::sync_due_ms() const noexcept {
   if (unsynced_since_ms_ < 0) return std::nullopt;
-  return config_.flush_ms >= INT64_MAX - unsynced_since_ms_ ? INT64_MAX : unsynced_since_ms_ + config_.flush_ms;
+  return config_.flush_ms >= INT64_MAX - unsynced_since_ms_ ? INT64_MAX
+                                                            : unsynced_since_ms_ + config_.flush_ms;
 }
 
 void PartitionDrain::tick(std::int64_t now_ms) {

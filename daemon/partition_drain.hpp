@@ -1,10 +1,13 @@
-// One partition's way from its rings to its log: reads slots in offset order, copies each frame once, checking as it
-// goes, straight into a record batch in staging, and moves `written` and `durable` as the disk gets on.
+// One partition's way from its rings to its log: reads slots in offset order, copies each frame once,
+// checking as it goes, straight into a record batch in staging, and moves `written` and `durable` as the disk
+// gets on.
 //
 // Invariants
-// - What is checksummed and written is the private copy, never shared memory: a publisher can change its bytes under
+// - What is checksummed and written is the private copy, never shared memory: a publisher can change its
+// bytes under
 //   our hands.
-// - Offsets are drained in order, without a gap but one that is reported: a frame that does not check out, or bytes that
+// - Offsets are drained in order, without a gap but one that is reported: a frame that does not check out, or
+// bytes that
 //   were overwritten before they were read (H23), take their offset with them as skipped.
 // - `written` and `durable` only move to what the log says; the sleepers are rung afterwards.
 //
@@ -32,7 +35,7 @@ namespace busway::daemon {
 /// Counters of one partition, for statistics. Trivial: relaxed.
 struct DrainCounters {
   std::atomic<std::uint64_t> records{0};
-  std::atomic<std::uint64_t> bytes{0};    ///< of batches, as written
+  std::atomic<std::uint64_t> bytes{0};  ///< of batches, as written
   std::atomic<std::uint64_t> batches{0};
   std::atomic<std::uint64_t> skipped{0};  ///< offsets that carry no record in the log
   std::atomic<std::uint64_t> syncs{0};
@@ -164,12 +167,12 @@ class PartitionDrain {
   std::shared_ptr<HeldRing> ring_;
   std::vector<std::shared_ptr<HeldLane>> lane_cache_;  ///< by lane id
   log::BatchEncoder encoder_;
-  std::span<std::byte> batch_;  ///< the room of the batch that is being encoded; empty: none has begun
-  std::optional<Unsent> unsent_;    ///< a finished batch that the log did not take yet
+  std::span<std::byte> batch_;    ///< the room of the batch that is being encoded; empty: none has begun
+  std::optional<Unsent> unsent_;  ///< a finished batch that the log did not take yet
   std::unique_ptr<log::Compressor> compressor_;
   std::vector<std::byte> compress_buffer_;
 
-  std::uint64_t sync_wanted_ = 0;   ///< everything below is to be durable soon
+  std::uint64_t sync_wanted_ = 0;  ///< everything below is to be durable soon
   std::int64_t unsynced_since_ms_ = -1;
   std::uint64_t written_ = 0;  ///< as marks say
   std::uint64_t durable_ = 0;

@@ -12,8 +12,9 @@ std::uint32_t OrdinalPool::take() {
     return ordinal;
   }
   if (taken_.size() >= limits::kPartitionsPerDaemon) {
-    throw Error(errc::limit_reached, "partitions of topics in use: " + std::to_string(limits::kPartitionsPerDaemon) +
-                                         ", the most there can be at once");
+    throw Error(errc::limit_reached,
+                "partitions of topics in use: " + std::to_string(limits::kPartitionsPerDaemon) +
+                    ", the most there can be at once");
   }
   taken_.push_back(true);
   return static_cast<std::uint32_t>(taken_.size() - 1);
@@ -39,7 +40,8 @@ void OrdinalPool::give_back(std::uint32_t ordinal) {
 std::uint64_t granted_step(const Config& config, TopicStorage storage) noexcept {
   // A memory topic has no drain that sees it run out: its grant is looked at by the clock, so it is larger.
   if (storage == TopicStorage::memory) return std::uint64_t{1} << 28;
-  return std::max<std::uint64_t>(static_cast<std::uint64_t>(config.granted_step), 16 * limits::kRingSlotsMost);
+  return std::max<std::uint64_t>(static_cast<std::uint64_t>(config.granted_step),
+                                 16 * limits::kRingSlotsMost);
 }
 
 }  // namespace busway::daemon

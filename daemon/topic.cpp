@@ -21,7 +21,8 @@ std::string partition_name(const std::string& topic, std::uint32_t partition) {
 
 }  // namespace
 
-Topic::Topic(Services& services, std::uint32_t id, std::string name, const TopicMetadata& metadata, TopicConfig config)
+Topic::Topic(Services& services, std::uint32_t id, std::string name, const TopicMetadata& metadata,
+             TopicConfig config)
     : services_(services), id_(id), name_(std::move(name)), uuid_(metadata.uuid), config_(config) {
   partitions_.resize(metadata.partitions);
   for (std::uint32_t p = 0; p < metadata.partitions; ++p) {
@@ -31,7 +32,9 @@ Topic::Topic(Services& services, std::uint32_t id, std::string name, const Topic
   }
 }
 
-std::string Topic::directory(std::uint32_t partition) const { return services_.data.partition_path(name_, partition); }
+std::string Topic::directory(std::uint32_t partition) const {
+  return services_.data.partition_path(name_, partition);
+}
 
 void Topic::report(const RecoveredLog& recovered) const {
   for (const RecoveryEvent& event : recovered.events) log_warning(event.sentence());
@@ -56,18 +59,24 @@ Topic::Opened Topic::open_cold(std::uint32_t partition) {
   state.ordinal = services_.ordinals.take();
   const std::uint64_t granted = unsigned_offset(state.metadata.granted);
   if (!logged()) {
-    return {nullptr, {.log_start = granted, .log_end = granted, .granted = 0, .epoch = raw(state.metadata.epoch),
-                      .ordinal = state.ordinal}};
+    return {nullptr,
+            {.log_start = granted,
+             .log_end = granted,
+             .granted = 0,
+             .epoch = raw(state.metadata.epoch),
+             .ordinal = state.ordinal}};
   }
-  Opened opened = open_log(partition, {.clean = false,
-                                       .offset_limit = state.metadata.granted,
-                                       .in_rings_from = std::nullopt,
-                                       .durable = 0,
-                                       .keeper_fd = -1,
-                                       .index_interval_bytes = static_cast<std::int32_t>(config_.index_interval_bytes),
-                                       .progress = {}});
+  Opened opened =
+      open_log(partition, {.clean = false,
+                           .offset_limit = state.metadata.granted,
+                           .in_rings_from = std::nullopt,
+                           .durable = 0,
+                           .keeper_fd = -1,
+                           .index_interval_bytes = static_cast<std::int32_t>(config_.index_interval_bytes),
+                           .progress = {}});
   if (granted > opened.start.log_end) {
-    // It was warm when everything went down: published records may be lost, and their offsets must not be given again.
+    // It was warm when everything went down: published records may be lost, and their offsets must not be
+    // given again.
     log_warning("partition " + partition_name(name_, partition) + ": offsets " +
                 std::to_string(opened.start.log_end) + " to " + std::to_string(granted) +
                 " may have been given to records that were lost with shared memory; the log goes on at " +
@@ -97,13 +106,15 @@ void Topic::warm_up(uid_t uid) {
   try {
     for (std::uint32_t p = 0; p < partitions(); ++p) {
       opened.push_back(open_cold(p));
-      opened.back().start.granted = opened.back().start.log_end + granted_step(services_.config, config_.storage);
+      opened.back().start.granted =
+          opened.back().start.log_end + granted_step(services_.config, config_.storage);
       starts.push_back(opened.back().start);
     }
     persist_starts(starts);
     memory_ = std::make_unique<TopicMemory>(services_.memory, uuid_, name_, config_, starts, uid);
   } catch (...) {
-    // Granted offsets that were persisted stay granted: a jump at the next attempt, never an offset given twice.
+    // Granted offsets that were persisted stay granted: a jump at the next attempt, never an offset given
+    // twice.
     for (std::size_t p = 0; p < opened.size(); ++p) services_.ordinals.give_back(partitions_[p].ordinal);
     services_.drain.run_and_wait([&] { opened.clear(); });  // the logs' staging belongs to the drain thread
     throw;
@@ -238,7 +249,8 @@ void Topic::release_warmth() {
 
 void Topic::destroy() {
   if (warm()) {
-    memory_->marks().state.store(static_cast<std::uint32_t>(memory::TopicState::deleted), std::memory_order_release);
+    memory_->marks().state.store(static_cast<std::uint32_t>(memory::TopicState::deleted),
+                                 std::memory_order_release);
     fence_all(ring::FenceReason::deleted);
     auto drains = remove_drains();
     services_.drain.run_and_wait([&] { drains.clear(); });
@@ -284,11 +296,14 @@ void Topic::reconfigure(const TopicConfig& config) {
   config_ = config;
   if (!warm()) return;
   memory::MarksHeader& marks = memory_->marks();
-  marks.max_message_bytes.store(static_cast<std::uint64_t>(config.max_message_bytes), std::memory_order_relaxed);
-  marks.lease_timeout_ms.store(static_cast<std::uint64_t>(config.lease_timeout_ms), std::memory_order_relaxed);
+  marks.max_message_bytes.store(static_cast<std::uint64_t>(config.max_message_bytes),
+                                std::memory_order_relaxed);
+  marks.lease_timeout_ms.store(static_cast<std::uint64_t>(config.lease_timeout_ms),
+                               std::memory_order_relaxed);
   services_.drain.run_and_wait([&] {
     for (const Partition& state : partitions_) {
-      if (PartitionDrain* drain = logged() ? services_.drain.find(state.ordinal) : nullptr) drain->reconfigure(config);
+      if (PartitionDrain* drain = logged() ? services_.drain.find(state.ordinal) : nullptr)
+        drain->reconfigure(config);
     }
   });
 }
@@ -325,12 +340,12 @@ void Topic::apply_retention(std::int64_t now_ms) {
   if (!warm() || !logged()) return;
   for (std::uint32_t p = 0; p < partitions(); ++p) {
     // The memory is kept alive by the job: marks may only be unmapped after it.
-    services_.store.janitor.submit([files = partitions_[p].files, memory = memory_->share_partition(p),
-                                    config = config_, now_ms] {
-      static_cast<void>(busway::daemon::apply_retention(*files, config, now_ms, [&](Offset log_start) {
-        memory->marks->log_start.store(static_cast<std::uint64_t>(log_start), std::memory_order_release);
-      }));
-    });
+    services_.store.janitor.submit(
+        [files = partitions_[p].files, memory = memory_->share_partition(p), config = config_, now_ms] {
+          static_cast<void>(busway::daemon::apply_retention(*files, config, now_ms, [&](Offset log_start) {
+            memory->marks->log_start.store(static_cast<std::uint64_t>(log_start), std::memory_order_release);
+          }));
+        });
   }
 }
 
@@ -347,7 +362,8 @@ control::PartitionDescription Topic::describe(std::uint32_t partition) {
   PartitionMemory& memory = memory_->partition(partition);
   const auto newest = memory.rings.find(
       static_cast<Generation>(memory.marks->ring_generation.load(std::memory_order_relaxed)));
-  const auto health = static_cast<memory::PartitionState>(memory.marks->state.load(std::memory_order_relaxed));
+  const auto health =
+      static_cast<memory::PartitionState>(memory.marks->state.load(std::memory_order_relaxed));
   about.log_end = newest ? static_cast<Offset>(ring::find_log_end(newest->view).offset) : state.log_end;
   about.written = logged() ? static_cast<Offset>(memory.marks->written.load(std::memory_order_relaxed)) : 0;
   about.durable = logged() ? static_cast<Offset>(memory.marks->durable.load(std::memory_order_relaxed)) : 0;

@@ -1,10 +1,10 @@
 // One topic: its settings, its partitions' logs, who is attached, and its shared memory while somebody is.
 //
-// A topic is *cold* (files and metadata only) until somebody attaches; then it is *warm*: logs are open, memory exists,
-// its partitions are with the drain. It cools down again when nobody is attached and everything is durable. Cooling sets
-// `granted` back to the log end behind a fence, so a topic that was cold when the machine crashed never jumps; one whose
-// `granted` is beyond its log end when it is warmed up was warm at a crash, and jumps there under a new epoch: no offset
-// is given twice.
+// A topic is *cold* (files and metadata only) until somebody attaches; then it is *warm*: logs are open,
+// memory exists, its partitions are with the drain. It cools down again when nobody is attached and
+// everything is durable. Cooling sets `granted` back to the log end behind a fence, so a topic that was cold
+// when the machine crashed never jumps; one whose `granted` is beyond its log end when it is warmed up was
+// warm at a crash, and jumps there under a new epoch: no offset is given twice.
 //
 // Threads: belongs to the control thread; what the drain shares with it is in PartitionMemory, LaneSet and
 // PartitionFiles.
@@ -38,7 +38,8 @@ struct Attached {
 
 class Topic {
  public:
-  Topic(Services& services, std::uint32_t id, std::string name, const TopicMetadata& metadata, TopicConfig config);
+  Topic(Services& services, std::uint32_t id, std::string name, const TopicMetadata& metadata,
+        TopicConfig config);
   Topic(const Topic&) = delete;
   Topic& operator=(const Topic&) = delete;
 
@@ -53,8 +54,8 @@ class Topic {
   TopicMemory& memory() noexcept { return *memory_; }
   const std::map<std::uint32_t, SessionUse>& uses() const noexcept { return uses_; }
 
-  /// Opens the logs and makes the memory, charged to `uid`. Throws errc::budget_exceeded, errc::io, ...; then the topic
-  /// is as cold as before.
+  /// Opens the logs and makes the memory, charged to `uid`. Throws errc::budget_exceeded, errc::io, ...; then
+  /// the topic is as cold as before.
   void warm_up(uid_t uid);
   /// Takes up the memory that an earlier worker left with the keeper. `entries`: all live ones of this topic.
   void take_up(const std::vector<EntryIndex>& entries);
@@ -62,10 +63,11 @@ class Topic {
   bool cool_down(bool wait);
   /// Fences every ring; records published so far are still drained.
   void fence_all(ring::FenceReason reason);
-  /// After fence_all and a drain that finished: closes the logs, sets `granted` back. False: something could not be made
-  /// durable; then nothing is set back.
+  /// After fence_all and a drain that finished: closes the logs, sets `granted` back. False: something could
+  /// not be made durable; then nothing is set back.
   bool close_logs();
-  /// The topic is being deleted: fenced, out of the drain, its memory dropped, its directories set aside and deleted.
+  /// The topic is being deleted: fenced, out of the drain, its memory dropped, its directories set aside and
+  /// deleted.
   void destroy();
 
   /// Gives a session what an attachment needs; `previous`: what it had before a restart of the worker.
@@ -88,9 +90,13 @@ class Topic {
 
   control::PartitionDescription describe(std::uint32_t partition);
   /// The partition's log as readers see it; nullptr for memory topics. The topic is warm.
-  std::shared_ptr<PartitionFiles> files(std::uint32_t partition) const { return partitions_[partition].files; }
+  std::shared_ptr<PartitionFiles> files(std::uint32_t partition) const {
+    return partitions_[partition].files;
+  }
   /// What the drain counts; nullptr for memory topics and cold ones.
-  std::shared_ptr<DrainCounters> counters(std::uint32_t partition) const { return partitions_[partition].counters; }
+  std::shared_ptr<DrainCounters> counters(std::uint32_t partition) const {
+    return partitions_[partition].counters;
+  }
   const BellRinger& ringer() const noexcept { return ringer_; }
   /// Rings everybody who sleeps on any partition, for whatever reason.
   void ring_all() const;

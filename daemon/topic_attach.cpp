@@ -57,7 +57,8 @@ Attached Topic::attach(std::uint32_t session, control::Role role,
   attached.cell = give_cell(session, same_topic ? previous->lease_cell : std::nullopt);
   if (!attached.cell && config_.overflow == TopicOverflow::block && !logged()) {
     forget_use(session);
-    throw Error(errc::limit_reached, "topic " + name_ + " has " + std::to_string(limits::kSubscribersWithCells) +
+    throw Error(errc::limit_reached, "topic " + name_ + " has " +
+                                         std::to_string(limits::kSubscribersWithCells) +
                                          " subscribers, the most that overflow=block can have");
   }
   ++use.subscribers;
@@ -67,7 +68,8 @@ Attached Topic::attach(std::uint32_t session, control::Role role,
 void Topic::detach(std::uint32_t session, control::Role role, const std::optional<std::uint32_t>& cell) {
   const auto found = uses_.find(session);
   if (found == uses_.end()) return;
-  std::uint32_t& count = role == control::Role::publisher ? found->second.publishers : found->second.subscribers;
+  std::uint32_t& count =
+      role == control::Role::publisher ? found->second.publishers : found->second.subscribers;
   if (count > 0) --count;
   if (cell && *cell < limits::kSubscribersWithCells) {
     clear_cell(*cell);
@@ -81,7 +83,9 @@ void Topic::forget_use(std::uint32_t session) {
   const auto found = uses_.find(session);
   if (found == uses_.end() || found->second.publishers + found->second.subscribers > 0) return;
   if (found->second.bit) {
-    memory::marks_tables(&memory_->marks())->sleeper_session[*found->second.bit].store(0, std::memory_order_release);
+    memory::marks_tables(&memory_->marks())
+        ->sleeper_session[*found->second.bit]
+        .store(0, std::memory_order_release);
     const std::uint64_t mask = ~(std::uint64_t{1} << (*found->second.bit % 64));
     for (std::uint32_t p = 0; p < partitions(); ++p) {
       memory::PartitionWait& wait = *memory_->partition(p).wait;
@@ -162,7 +166,8 @@ void Topic::take_up(const std::vector<EntryIndex>& entries) {
     if (about.kind != memory::ManifestKind::segment) {
       regions.push_back(entry);
     } else if (about.index < partitions()) {
-      if (partitions_[about.index].kept_segment) services_.keeper.drop(*partitions_[about.index].kept_segment);
+      if (partitions_[about.index].kept_segment)
+        services_.keeper.drop(*partitions_[about.index].kept_segment);
       partitions_[about.index].kept_segment = entry;
       segments[about.index] = services_.keeper.take(entry);
     }
@@ -181,7 +186,8 @@ void Topic::take_up(const std::vector<EntryIndex>& entries) {
     const auto newest = memory.rings.newest();
     const auto current = memory.rings.find(
         static_cast<Generation>(memory.marks->ring_generation.load(std::memory_order_relaxed)));  // ours
-    if (newest && current && newest != current) ring::resume_growth(memory.view.marks, current->view, newest->view);
+    if (newest && current && newest != current)
+      ring::resume_growth(memory.view.marks, current->view, newest->view);
     start_drain(p, std::move(opened.log));
   }
   ring_all();

@@ -13,8 +13,10 @@ void initialise_marks(memory::MarksHeader& marks, const TopicConfig& config, std
   marks.partitions = partitions;
   marks.storage = static_cast<memory::Storage>(config.storage);
   marks.overflow = static_cast<memory::Overflow>(config.overflow);
-  marks.max_message_bytes.store(static_cast<std::uint64_t>(config.max_message_bytes), std::memory_order_relaxed);
-  marks.lease_timeout_ms.store(static_cast<std::uint64_t>(config.lease_timeout_ms), std::memory_order_relaxed);
+  marks.max_message_bytes.store(static_cast<std::uint64_t>(config.max_message_bytes),
+                                std::memory_order_relaxed);
+  marks.lease_timeout_ms.store(static_cast<std::uint64_t>(config.lease_timeout_ms),
+                               std::memory_order_relaxed);
   marks.state.store(static_cast<std::uint32_t>(memory::TopicState::active), std::memory_order_relaxed);
 }
 
@@ -42,7 +44,8 @@ void initialise_ring(memory::Region& region) {
   region.as<memory::RingHeader>()->base.store(memory::kBaseUnset, std::memory_order_relaxed);
 }
 
-/// A lane for records of `record_bytes` bytes: a power of two between the first and the largest size, header included.
+/// A lane for records of `record_bytes` bytes: a power of two between the first and the largest size, header
+/// included.
 std::uint64_t lane_bytes_for(std::uint64_t record_bytes) {
   const std::uint64_t frame = record_bytes + sizeof(memory::FrameHeader) + limits::kUnitBytesLeast;
   const std::uint64_t wanted = limits::kRecordsPerLane * frame;
@@ -58,9 +61,8 @@ std::shared_ptr<HeldRing> RingSet::newest() const {
 
 std::shared_ptr<HeldRing> RingSet::find(Generation generation) const {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(rings_.begin(), rings_.end(), [&](const auto& held) {
-    return held->view.generation == raw(generation);
-  });
+  const auto found = std::find_if(rings_.begin(), rings_.end(),
+                                  [&](const auto& held) { return held->view.generation == raw(generation); });
   return found == rings_.end() ? nullptr : *found;
 }
 
@@ -90,9 +92,8 @@ void RingSet::add(std::shared_ptr<HeldRing> ring) {
 
 std::shared_ptr<HeldRing> RingSet::remove(Generation generation) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(rings_.begin(), rings_.end(), [&](const auto& held) {
-    return held->view.generation == raw(generation);
-  });
+  const auto found = std::find_if(rings_.begin(), rings_.end(),
+                                  [&](const auto& held) { return held->view.generation == raw(generation); });
   if (found == rings_.end()) return nullptr;
   std::shared_ptr<HeldRing> held = std::move(*found);
   rings_.erase(found);
@@ -139,7 +140,8 @@ TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, 
   }
 }
 
-void TopicMemory::make_tables(const TopicConfig& config, const std::vector<PartitionStart>& starts, uid_t uid) {
+void TopicMemory::make_tables(const TopicConfig& config, const std::vector<PartitionStart>& starts,
+                              uid_t uid) {
   const auto count = static_cast<std::uint32_t>(starts.size());
   marks_ = keeper_.make({.kind = memory::Kind::marks,
                          .topic = topic_,
@@ -158,8 +160,9 @@ void TopicMemory::make_tables(const TopicConfig& config, const std::vector<Parti
                         .bytes = memory::wait_bytes(count),
                         .item_count = count,
                         .owner_uid = uid},
-                       "wait table of topic " + name_,
-                       [&](memory::Region& region) { initialise_wait(region.as<memory::WaitHeader>(), count); });
+                       "wait table of topic " + name_, [&](memory::Region& region) {
+                         initialise_wait(region.as<memory::WaitHeader>(), count);
+                       });
 }
 
 void TopicMemory::bind_partitions() {
@@ -177,7 +180,8 @@ void TopicMemory::bind_partitions() {
   }
 }
 
-TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, const std::vector<EntryIndex>& entries)
+TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name,
+                         const std::vector<EntryIndex>& entries)
     : keeper_(kept), topic_(topic), name_(std::move(name)) {
   for (const EntryIndex entry : entries) {
     const memory::ManifestKind kind = kept.keeper().entry(entry).kind;
@@ -201,9 +205,11 @@ void TopicMemory::take_up_ring(EntryIndex entry) {
   held->kept = keeper_.take_up(entry);
   const auto view = ring::view_ring(held->kept.region.as<memory::RingHeader>(), held->kept.region.bytes());
   const std::uint32_t partition = keeper_.keeper().entry(entry).index;
-  if (!view || partition >= partitions()) throw Error(errc::corrupt, "a ring of topic " + name_ + " does not check out");
+  if (!view || partition >= partitions())
+    throw Error(errc::corrupt, "a ring of topic " + name_ + " does not check out");
   held->view = *view;
-  held->view.generation = keeper_.keeper().entry(entry).generation;  // publishers can write to the ring's own header
+  held->view.generation =
+      keeper_.keeper().entry(entry).generation;  // publishers can write to the ring's own header
   held->view.enter();
   if (partitions_[partition]->rings.newest()) ++old_rings_;
   partitions_[partition]->rings.add(std::move(held));
@@ -247,7 +253,8 @@ std::optional<LaneId> TopicMemory::free_lane_id() const {
   return static_cast<LaneId>(next);
 }
 
-std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std::uint32_t session, uid_t uid) {
+std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std::uint32_t session,
+                                                 uid_t uid) {
   const auto id = free_lane_id();
   if (!id) {
     throw Error(errc::limit_reached, "topic " + name_ + " has " + std::to_string(limits::kLanesPerTopic) +
@@ -256,7 +263,8 @@ std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std
   memory::Atomic32& generation = memory::marks_tables(&marks())->lane_generation[raw(*id)];
   auto held = std::make_shared<HeldLane>();
   held->id = *id;
-  held->generation = static_cast<Generation>(generation.load(std::memory_order_relaxed) + 1);  // single writer: us
+  held->generation =
+      static_cast<Generation>(generation.load(std::memory_order_relaxed) + 1);  // single writer: us
   held->session = session;
   const std::uint64_t bytes = lane_bytes_for(record_bytes);
   held->kept = keeper_.make({.kind = memory::Kind::lane,
@@ -297,12 +305,13 @@ std::shared_ptr<HeldRing> TopicMemory::make_ring(std::uint32_t partition, std::u
 
 bool TopicMemory::open_grown(std::uint32_t partition, const std::shared_ptr<HeldRing>& next) {
   PartitionMemory& memory = *partitions_[partition];
-  const auto current = memory.rings.find(
-      static_cast<Generation>(memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
-  const ring::LogEnd end = current ? ring::set_fence(current->view, ring::FenceReason::grown) : ring::LogEnd{};
+  const auto current = memory.rings.find(static_cast<Generation>(
+      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  const ring::LogEnd end =
+      current ? ring::set_fence(current->view, ring::FenceReason::grown) : ring::LogEnd{};
   if (end.status != ring::EndStatus::fenced || end.reason != ring::FenceReason::grown) {
-    // A ring that was offered under its generation is never replaced by another: it stays for the next attempt unless
-    // nobody can want one.
+    // A ring that was offered under its generation is never replaced by another: it stays for the next
+    // attempt unless nobody can want one.
     return false;
   }
   current->fence = end.offset;
@@ -314,8 +323,8 @@ bool TopicMemory::open_grown(std::uint32_t partition, const std::shared_ptr<Held
 
 std::optional<std::uint64_t> TopicMemory::fence(std::uint32_t partition, ring::FenceReason reason) {
   PartitionMemory& memory = *partitions_[partition];
-  const auto current = memory.rings.find(
-      static_cast<Generation>(memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  const auto current = memory.rings.find(static_cast<Generation>(
+      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
   if (!current) return std::nullopt;
   const ring::LogEnd end = ring::set_fence(current->view, reason);
   if (end.status != ring::EndStatus::fenced) return std::nullopt;
@@ -348,8 +357,8 @@ bool TopicMemory::lane_retirable(const HeldLane& lane) {
       if (!held->view.entered()) continue;
       const ring::LogEnd end = ring::find_log_end(held->view);
       if (end.status != ring::EndStatus::open && end.status != ring::EndStatus::fenced) return false;
-      // The daemon's own advance, or every one-shot publisher would pin a lane (H20). A memory topic that drops its
-      // oldest records keeps them until they are overwritten.
+      // The daemon's own advance, or every one-shot publisher would pin a lane (H20). A memory topic that
+      // drops its oldest records keeps them until they are overwritten.
       if (partition->view.reclaim != ring::Reclaim::drop_oldest) {
         ring::advance(partition->view, held->view, end.offset, end.offset, end.offset);
       }

@@ -1,12 +1,13 @@
-// The shared memory of one topic as the daemon holds it: marks, wait, the rings of every partition, the lanes of every
-// publisher. It exists while somebody is attached or something is left to drain.
+// The shared memory of one topic as the daemon holds it: marks, wait, the rings of every partition, the lanes
+// of every publisher. It exists while somebody is attached or something is left to drain.
 //
-// Rules kept here: memory is live at the keeper before anybody is told of it (H9); a ring is announced only when the one
-// before it is fenced and it is open (H33); an id, a ring or a lane goes only when no slot, reader or living owner can
-// still refer to it (H6, H7).
+// Rules kept here: memory is live at the keeper before anybody is told of it (H9); a ring is announced only
+// when the one before it is fenced and it is open (H33); an id, a ring or a lane goes only when no slot,
+// reader or living owner can still refer to it (H6, H7).
 //
-// Threads: the control thread calls everything. The drain reads rings and lanes through RingSet and LaneSet, which lock
-// for the length of a look-up and hand out shared ownership, so that what is retired stays mapped while it is looked at.
+// Threads: the control thread calls everything. The drain reads rings and lanes through RingSet and LaneSet,
+// which lock for the length of a look-up and hand out shared ownership, so that what is retired stays mapped
+// while it is looked at.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ inline constexpr std::uint64_t kNotFenced = ~std::uint64_t{0};
 
 struct HeldRing {
   KeptRegion kept;
-  ring::Ring view;                    ///< entered once open
+  ring::Ring view;                   ///< entered once open
   std::uint64_t fence = kNotFenced;  ///< control thread: where its fence stands
 };
 
@@ -90,13 +91,13 @@ struct PartitionStart {
 
 class TopicMemory {
  public:
-  /// Makes marks, wait and the first ring of every partition. Charged to `uid`, on whose behalf. On an error nothing
-  /// is kept.
+  /// Makes marks, wait and the first ring of every partition. Charged to `uid`, on whose behalf. On an error
+  /// nothing is kept.
   TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, const TopicConfig& config,
               const std::vector<PartitionStart>& starts, uid_t uid);
 
-  /// Takes up what an earlier worker made: `entries` are all live ones of this topic. errc::corrupt when marks or wait
-  /// are missing.
+  /// Takes up what an earlier worker made: `entries` are all live ones of this topic. errc::corrupt when
+  /// marks or wait are missing.
   TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, const std::vector<EntryIndex>& entries);
 
   TopicMemory(const TopicMemory&) = delete;
@@ -119,21 +120,22 @@ class TopicMemory {
   /// Offer it to the subscribers before its publisher gets it.
   std::shared_ptr<HeldLane> make_lane(std::uint64_t record_bytes, std::uint32_t session, uid_t uid);
 
-  /// Makes the next ring generation of a partition, kLimits::kRingGrowth times as large (same size when it is at the
-  /// most). Not yet open: offer it to everybody attached, then call open_grown().
+  /// Makes the next ring generation of a partition, kLimits::kRingGrowth times as large (same size when it is
+  /// at the most). Not yet open: offer it to everybody attached, then call open_grown().
   std::shared_ptr<HeldRing> make_ring(std::uint32_t partition, std::uint64_t slots);
-  /// Fences the newest open ring as grown, opens `next` there and announces it. The caller wakes the sleepers.
-  /// False: the ring was already fenced for another reason; `next` has been dropped again.
+  /// Fences the newest open ring as grown, opens `next` there and announces it. The caller wakes the
+  /// sleepers. False: the ring was already fenced for another reason; `next` has been dropped again.
   bool open_grown(std::uint32_t partition, const std::shared_ptr<HeldRing>& next);
 
-  /// Sets a fence in a partition's newest ring; returns where it stands. nullopt: the ring is corrupt or contended.
+  /// Sets a fence in a partition's newest ring; returns where it stands. nullopt: the ring is corrupt or
+  /// contended.
   std::optional<std::uint64_t> fence(std::uint32_t partition, ring::FenceReason reason);
 
   /// The lane's publisher has dropped it or has died: it goes as soon as nobody can refer to it.
   void give_up(HeldLane& lane);
 
-  /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more. `dropped(lane)`
-  /// is called for each lane after it is out of the set and before its id can be used again.
+  /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more.
+  /// `dropped(lane)` is called for each lane after it is out of the set and before its id can be used again.
   void retire(const std::function<void(const HeldLane&)>& dropped);
 
   /// Bytes of shared memory.

@@ -1,9 +1,9 @@
 #include "daemon/worker.hpp"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <optional>
+
+#include <unistd.h>
 
 #include "daemon/catalog.hpp"
 #include "daemon/logging.hpp"
@@ -101,8 +101,9 @@ Worker::State::State(WorkerSetup setup)
       memory_(keeper_, budget_),
       bells_(open_bells(memory_)),
       drain_(*bells_.region.as<memory::BellsHeader>(), *disk_, staging_, drain_options(config_)),
-      services_{config_, keeper_, memory_, budget_, metadata_, data_, store_, drain_, reports_,
-                *bells_.region.as<memory::BellsHeader>(), ordinals_},
+      services_{config_,  keeper_, memory_, budget_,  metadata_,
+                data_,    store_,  drain_,  reports_, *bells_.region.as<memory::BellsHeader>(),
+                ordinals_},
       catalog_(services_, bells_.region.fd()),
       server_(std::move(setup.listening_socket), catalog_,
               {.instance = bells_.region.as<memory::Identity>()->owner,
@@ -175,9 +176,7 @@ void Worker::State::begin_stop() {
   }
   server_.stop_accepting();
   catalog_.fence_all();
-  drain_.post([this] {
-    drain_.finish_all([this] { server_.post([this] { end_stop(); }); });
-  });
+  drain_.post([this] { drain_.finish_all([this] { server_.post([this] { end_stop(); }); }); });
 }
 
 void Worker::State::end_stop() {

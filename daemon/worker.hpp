@@ -1,8 +1,8 @@
-// The worker: everything that buswayd does but holding descriptors. It keeps no state that it cannot get back from its
-// data directory and its keeper, so that it may be killed at any instruction.
+// The worker: everything that buswayd does but holding descriptors. It keeps no state that it cannot get back
+// from its data directory and its keeper, so that it may be killed at any instruction.
 //
-// Threads: the control thread (run(), which is the caller's), the drain thread, the janitor, the metadata committer, and
-// with disk.backend=threads those of the disk.
+// Threads: the control thread (run(), which is the caller's), the drain thread, the janitor, the metadata
+// committer, and with disk.backend=threads those of the disk.
 #pragma once
 
 #include <functional>
@@ -16,9 +16,9 @@ namespace busway::daemon {
 
 struct WorkerSetup {
   Config config;
-  KeeperLink& keeper;       ///< outlives the worker
-  Fd listening_socket;      ///< SOCK_SEQPACKET, listening, non-blocking
-  Fd data_dir_lock;         ///< inherited, or empty: the worker locks the directory itself
+  KeeperLink& keeper;   ///< outlives the worker
+  Fd listening_socket;  ///< SOCK_SEQPACKET, listening, non-blocking
+  Fd data_dir_lock;     ///< inherited, or empty: the worker locks the directory itself
   /// Reads the configuration again (KeeperCommand::reload); throws busway::Error when it is not valid.
   std::function<Config()> reload;
 };
