@@ -89,9 +89,10 @@ Topic::Opened Topic::open_cold(std::uint32_t partition) {
   return opened;
 }
 
-void Topic::persist_starts(const std::vector<PartitionStart>& starts) {
+void Topic::set_grants(std::vector<PartitionStart>& starts, std::uint64_t ahead) {
   std::vector<MetadataChange> changes;
   for (std::uint32_t p = 0; p < partitions(); ++p) {
+    starts[p].granted = starts[p].log_end + ahead;
     partitions_[p].metadata = {.granted = static_cast<Offset>(starts[p].granted),
                                .epoch = static_cast<Epoch>(starts[p].epoch)};
     changes.emplace_back(PartitionSet{uuid_, p, partitions_[p].metadata});
@@ -102,21 +103,18 @@ void Topic::persist_starts(const std::vector<PartitionStart>& starts) {
 void Topic::warm_up(uid_t uid) {
   std::vector<Opened> opened;
   std::vector<PartitionStart> starts;
-  const std::vector<Partition> before = partitions_;
   try {
     for (std::uint32_t p = 0; p < partitions(); ++p) {
       opened.push_back(open_cold(p));
-      opened.back().start.granted =
-          opened.back().start.log_end + granted_step(services_.config, config_.storage);
       starts.push_back(opened.back().start);
     }
-    persist_starts(starts);
+    set_grants(starts, granted_step(services_.config, config_.storage));
     memory_ = std::make_unique<TopicMemory>(services_.memory, uuid_, name_, config_, starts, uid);
   } catch (...) {
-    // Granted offsets that were persisted stay granted: a jump at the next attempt, never an offset given
-    // twice.
     for (std::size_t p = 0; p < opened.size(); ++p) services_.ordinals.give_back(partitions_[p].ordinal);
     services_.drain.run_and_wait([&] { opened.clear(); });  // the logs' staging belongs to the drain thread
+    // Nobody was given anything: without this the next attempt would jump over offsets that were never used.
+    if (starts.size() == partitions()) set_grants(starts, 0);
     throw;
   }
   ringer_ = BellRinger(&services_.bells, &memory_->marks());

@@ -123,7 +123,8 @@ class Topic {
   Opened open_cold(std::uint32_t partition);
   Opened take_up_log(std::uint32_t partition, int kept_segment_fd);
   void report(const RecoveredLog& recovered) const;
-  void persist_starts(const std::vector<PartitionStart>& starts);
+  /// Persists grants `ahead` of where the partitions start, and their epochs; durable on return.
+  void set_grants(std::vector<PartitionStart>& starts, std::uint64_t ahead);
   void start_drain(std::uint32_t partition, std::unique_ptr<PartitionLog> log);
   std::vector<std::shared_ptr<PartitionDrain>> remove_drains();
   bool drained();
