@@ -1,0 +1,159 @@
+#include "bus/read/log_cursor.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace busway::read {
+namespace {
+
+constexpr std::int64_t as_signed(std::uint64_t offset) noexcept { return static_cast<std::int64_t>(offset); }
+
+BytesView view(const log::Bytes& bytes) noexcept {
+  return bytes.is_null() ? BytesView() : BytesView(bytes.data, bytes.length());
+}
+
+log::SegmentFiles files_of(const OpenSegment& segment) noexcept {
+  return {.log = segment.log.get(),
+          .index = segment.index.get(),
+          .time_index = -1,
+          .base_offset = as_signed(segment.base)};
+}
+
+}  // namespace
+
+LogProgress LogCursor::read(Source& source, std::uint64_t offset, std::uint64_t bound, RecordBatch& into) {
+  skipped_ = lost_ = 0;
+  if (!standing_ || next_ != offset) {
+    standing_ = in_batch_ = false;
+    next_ = offset;
+  }
+  const std::size_t before = into.size();
+  while (next_ < bound) {
+    Step step = Step::again;
+    if (in_batch_)
+      step = deliver(into);
+    else if (standing_)
+      step = next_batch(bound);
+    else
+      step = open_segment(source, bound);
+    if (step == Step::end) step = behind_segment(source, bound);
+    if (into.size() > before) return LogProgress::records;
+    if (step == Step::missing) return LogProgress::missing;
+    if (step == Step::failed) return LogProgress::failed;
+  }
+  return LogProgress::end;
+}
+
+void LogCursor::pass_to(std::uint64_t offset, std::uint64_t& count) noexcept {
+  if (offset <= next_) return;
+  count += offset - next_;
+  next_ = offset;
+}
+
+/// Hands out the rest of the batch, as far as there is room.
+LogCursor::Step LogCursor::deliver(RecordBatch& into) {
+  log::RecordView record;
+  while (!into.full()) {
+    if (!records_.next(record)) {
+      in_batch_ = false;
+      // Its checksum was right, so a record that does not parse was written like that: nobody can read it.
+      pass_to(batch_end_, records_.error() == log::BatchError::none ? skipped_ : lost_);
+      return Step::again;
+    }
+    const auto offset = static_cast<std::uint64_t>(record.offset);
+    if (offset < next_) continue;
+    pass_to(offset, skipped_);
+    into.add(Record({.offset = record.offset,
+                     .timestamp_ms = record.timestamp_ms,
+                     .partition = static_cast<std::int32_t>(partition_),
+                     .key = view(record.key),
+                     .value = view(record.value),
+                     .headers = record.headers}));
+    next_ = offset + 1;
+    if (next_ >= batch_end_) {
+      in_batch_ = false;
+      break;
+    }
+  }
+  return Step::done;
+}
+
+LogCursor::Step LogCursor::next_batch(std::uint64_t bound) {
+  log::BatchView batch;
+  if (const Step step = judge(reader_->next_batch(as_signed(bound), batch)); step != Step::done)
+    return step == Step::again ? over_bad_region(bound) : step;
+  std::span<const std::byte> records;
+  if (const Step step = judge(reader_->batch_records(records)); step != Step::done)
+    return step == Step::again ? over_bad_region(bound) : step;
+  batch_end_ = static_cast<std::uint64_t>(batch.next_offset());
+  if (batch.is_control()) {  // a transaction marker of whoever wrote this log: no data
+    pass_to(batch_end_, skipped_);
+    return Step::again;
+  }
+  records_ = log::RecordCursor(batch, records);
+  in_batch_ = true;
+  return Step::again;
+}
+
+/// done: go on; again: a bad region is in the way.
+LogCursor::Step LogCursor::judge(log::ReadStatus status) {
+  switch (status) {
+    case log::ReadStatus::ok:
+      return Step::done;
+    case log::ReadStatus::end:
+      return Step::end;
+    case log::ReadStatus::corrupt:
+      return Step::again;
+    case log::ReadStatus::failed:
+      break;
+  }
+  standing_ = false;
+  return Step::failed;
+}
+
+LogCursor::Step LogCursor::over_bad_region(std::uint64_t bound) {
+  const Step step = judge(reader_->skip_bad(as_signed(bound)));
+  if (step == Step::failed) return step;
+  const std::uint64_t segment_end = segments_.front().next_base;
+  const std::int64_t next = reader_->defect().next_offset;
+  pass_to(next < 0 ? std::min(bound, segment_end) : static_cast<std::uint64_t>(next), lost_);
+  return next < 0 ? Step::end : Step::again;
+}
+
+/// Stands before next_ in the segment that holds it, or in the one behind.
+LogCursor::Step LogCursor::open_segment(Source& source, std::uint64_t bound) {
+  std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
+  if (segments_.empty() || segments_.front().base > next_)
+    segments_ = source.segments(partition_, next_);
+  std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
+  if (segments_.empty()) return Step::missing;
+  pass_to(std::min(segments_.front().base, bound), skipped_);
+  if (next_ >= bound) return Step::again;
+  if (reader_)
+    reader_->reset(files_of(segments_.front()));
+  else
+    reader_ = std::make_unique<log::SegmentReader>(files_of(segments_.front()));
+  standing_ = true;
+  const Step step = judge(reader_->seek(as_signed(next_), as_signed(bound)));
+  return step == Step::again ? over_bad_region(bound) : step == Step::done ? Step::again : step;
+}
+
+/// The segment that is being read has nothing more below the bound.
+LogCursor::Step LogCursor::behind_segment(Source& source, std::uint64_t bound) {
+  standing_ = in_batch_ = false;
+  const OpenSegment& segment = segments_.front();
+  if (segment.next_base != OpenSegment::kActive) {
+    pass_to(std::min(segment.next_base, bound), skipped_);
+    return Step::again;
+  }
+  // It was the last one when we asked. Everything below the bound lay in the files before the bound was
+  // loaded, so if it still is the last one the rest is a gap.
+  const std::uint64_t base = segment.base;
+  segments_ = source.segments(partition_, next_);
+  const bool still_last = !segments_.empty() && segments_.front().base == base &&
+                          segments_.front().next_base == OpenSegment::kActive;
+  if (still_last) pass_to(bound, skipped_);
+  return segments_.empty() ? Step::missing : Step::again;
+}
+
+}  // namespace busway::read
