@@ -104,7 +104,8 @@ void BusCore::tend() noexcept {
   if (!tended_ns_.compare_exchange_strong(before, now, std::memory_order_relaxed)) return;
   try {
     const std::uint64_t seen = session_->connections();
-    if (!session_->drain_notices() && !session_->connected()) reconnect(seen, Deadline::after(kTendReconnect));
+    if (!session_->drain_notices() && !session_->connected())
+      reconnect(seen, Deadline::after(kTendReconnect));
   } catch (const std::exception&) {
     return;  // there is no daemon for now: the next one who waits tries again
   }
@@ -185,8 +186,9 @@ std::shared_ptr<TopicLink> BusCore::find_link(control::TopicId id) {
 }
 
 void BusCore::take_notice(control::Notice&& notice, std::vector<Fd>&& fds) {
-  // Notices of topics that are not known (yet) may be dropped: whoever meets a lane or a ring that it does not
-  // know asks for it. Stopping and ErrorReply come before the connection ends, which is what is acted upon.
+  // Notices of topics that are not known (yet) may be dropped: whoever meets a lane or a ring that it does
+  // not know asks for it. Stopping and ErrorReply come before the connection ends, which is what is acted
+  // upon.
   if (const auto* lane = std::get_if<control::LaneOffer>(&notice)) {
     if (auto link = find_link(lane->topic)) link->take_offer(*lane, std::move(fds));
   } else if (const auto* ring = std::get_if<control::RingOffer>(&notice)) {

@@ -1,7 +1,7 @@
 // The session of one process with the daemon, as all its publishers and subscribers share it.
 //
-// It holds the connection, the bells, the notifier and a link for each topic that somebody is attached to, and
-// finds the way back when the worker was restarted:
+// It holds the connection, the bells, the notifier and a link for each topic that somebody is attached to,
+// and finds the way back when the worker was restarted:
 //   the same session goes on       every link attaches again, naming what it had; all mappings stay
 //   another instance or session    every link is stale: its users attach anew and keep their offsets
 // Thread safety: every call from any thread. Links keep the core alive; the core knows links weakly.
@@ -49,7 +49,8 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   /// the request is sent again. Throws what ClientSession::request throws.
   template <class R>
   control::Answered<control::ReplyToT<R>> ask(const R& request, const Deadline& deadline) {
-    return connected(deadline, [&](control::ClientSession& session) { return session.request(request, deadline); });
+    return connected(deadline,
+                     [&](control::ClientSession& session) { return session.request(request, deadline); });
   }
 
   /// Runs `work(session)`, one request, with the connection held still: ids read inside are right inside. A
@@ -93,7 +94,8 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   void reconnect(std::uint64_t seen, const Deadline& deadline);
   void after_reconnect(control::Connection& connection, const Deadline& deadline);
   void take_notice(control::Notice&& notice, std::vector<Fd>&& fds);
-  Attaching adopt(const std::string& topic, control::Role role, control::Answered<control::Attached>& attached);
+  Attaching adopt(const std::string& topic, control::Role role,
+                  control::Answered<control::Attached>& attached);
   std::shared_ptr<TopicLink> find_link(control::TopicId id);
   std::vector<std::shared_ptr<TopicLink>> live_links();
   void index_link(const std::shared_ptr<TopicLink>& link);

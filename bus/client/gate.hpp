@@ -1,5 +1,5 @@
-// Many users or one: requests hold the gate shared, reconnecting holds it alone, so that what the daemon calls
-// a topic cannot change its meaning between building a request and sending it. Waiting has a deadline.
+// Many users or one: requests hold the gate shared, reconnecting holds it alone, so that what the daemon
+// calls a topic cannot change its meaning between building a request and sending it. Waiting has a deadline.
 // Thread safety: any thread. Not recursive.
 #pragma once
 
@@ -57,7 +57,8 @@ class Gate {
     while (!condition()) {
       const auto left = deadline.left();
       if (left <= std::chrono::nanoseconds::zero())
-        throw Error(errc::deadline_exceeded, "the deadline passed while another thread was connecting to the daemon");
+        throw Error(errc::deadline_exceeded,
+                    "the deadline passed while another thread was connecting to the daemon");
       changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(left, std::chrono::hours{1}));
     }
   }

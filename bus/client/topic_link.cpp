@@ -100,12 +100,13 @@ void TopicLink::attach_again(control::ClientSession& session, const Deadline& de
 // ---- rings
 
 void TopicLink::keep_ring(const control::RingInfo& info, Fd fd) {
-  if (info.partition >= partitions_) throw Error(errc::corrupt, "the daemon sent a ring of no partition of " + name_);
+  if (info.partition >= partitions_)
+    throw Error(errc::corrupt, "the daemon sent a ring of no partition of " + name_);
   const bool writable = (::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR;
   auto ring = std::make_shared<MappedRing>();
   ring->writable = writable;
-  ring->region = memory::Region::map_known(
-      std::move(fd), memory::Kind::ring, writable ? memory::Access::read_write : memory::Access::read_only);
+  ring->region = memory::Region::map_known(std::move(fd), memory::Kind::ring,
+                                           writable ? memory::Access::read_write : memory::Access::read_only);
   ring->region.forget_fd();
   const auto view = ring::view_ring(ring->region.as<memory::RingHeader>(), ring->region.bytes());
   const memory::Identity& identity = *ring->region.as<const memory::Identity>();
@@ -157,8 +158,8 @@ void TopicLink::fetch_rings(std::uint32_t partition, std::uint32_t newer_than, c
   }
 }
 
-std::vector<read::HeldRing> TopicLink::rings(std::uint32_t partition, std::uint32_t wanted, control::Role role,
-                                             const Deadline& deadline) {
+std::vector<read::HeldRing> TopicLink::rings(std::uint32_t partition, std::uint32_t wanted,
+                                             control::Role role, const Deadline& deadline) {
   const bool writable = role == control::Role::publisher;
   const auto has_wanted = [&](const std::vector<read::HeldRing>& rings) {
     return std::any_of(rings.begin(), rings.end(),
@@ -242,6 +243,18 @@ void TopicLink::fetch_lanes(const Deadline& deadline) {
   }
 }
 
+void TopicLink::purge_lanes() noexcept {
+  const memory::MarksTables& tables = *memory::marks_tables(&marks());
+  const std::lock_guard lock(mutex_);
+  for (std::size_t id = 1; id < lanes_.size(); ++id) {
+    // relaxed: a stale value keeps a mapping until the next time. A lane may be offered before its generation
+    // is in the table: only older ones go.
+    if (lanes_[id].region != nullptr &&
+        lanes_[id].generation < tables.lane_generation[id].load(std::memory_order_relaxed))
+      lanes_[id] = {};
+  }
+}
+
 void TopicLink::take_offer(const control::LaneOffer& offer, std::vector<Fd>&& fds) {
   if (fds.size() != 1) return;
   try {
@@ -253,7 +266,8 @@ void TopicLink::take_offer(const control::LaneOffer& offer, std::vector<Fd>&& fd
 
 OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& deadline) {
   auto got = core_->connected(deadline, [&](control::ClientSession& session) {
-    return session.request(control::NewLane{.topic = id_, .least_record_bytes = least_record_bytes}, deadline);
+    return session.request(control::NewLane{.topic = id_, .least_record_bytes = least_record_bytes},
+                           deadline);
   });
   OwnLane lane;
   lane.info = got.body.lane;
@@ -268,8 +282,8 @@ OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& de
 
 void TopicLink::drop_lane(const control::LaneInfo& lane, const Deadline& deadline) {
   core_->connected(deadline, [&](control::ClientSession& session) {
-    return session.request(
-        control::DropLane{.topic = id_, .lane = lane.lane, .generation = lane.generation}, deadline);
+    return session.request(control::DropLane{.topic = id_, .lane = lane.lane, .generation = lane.generation},
+                           deadline);
   });
 }
 

@@ -87,11 +87,14 @@ class TopicLink : public std::enable_shared_from_this<TopicLink> {
   void fetch_lanes(const Deadline& deadline);
   std::vector<read::OpenSegment> segments(std::uint32_t partition, std::uint64_t offset,
                                           const Deadline& deadline);
+  /// Lets mappings of lanes go whose id means another lane by now.
+  void purge_lanes() noexcept;
   OwnLane new_lane(std::uint64_t least_record_bytes, const Deadline& deadline);
   void drop_lane(const control::LaneInfo& lane, const Deadline& deadline);
   void grow_ring(std::uint32_t partition, std::uint32_t generation, const Deadline& deadline);
   /// The first offset at or after that time, as far as the log tells.
-  std::optional<Offset> offset_for_time(std::uint32_t partition, std::int64_t unix_ms, const Deadline& deadline);
+  std::optional<Offset> offset_for_time(std::uint32_t partition, std::int64_t unix_ms,
+                                        const Deadline& deadline);
 
   // For BusCore, with the gate or its links' mutex held.
   void add(std::shared_ptr<Attachment> attachment);

@@ -34,7 +34,7 @@ class LaneCache {
     for (std::size_t lane = 1; lane < entries_.size() && lane <= marks.lanes; ++lane) {
       // relaxed: a stale value keeps a mapping until the next purge.
       if (entries_[lane].held.keep != nullptr &&
-          marks.lane_generation[lane].load(std::memory_order_relaxed) != entries_[lane].generation)
+          marks.lane_generation[lane].load(std::memory_order_relaxed) > entries_[lane].generation)
         entries_[lane] = {};
     }
   }

@@ -123,8 +123,7 @@ LogCursor::Step LogCursor::over_bad_region(std::uint64_t bound) {
 /// Stands before next_ in the segment that holds it, or in the one behind.
 LogCursor::Step LogCursor::open_segment(Source& source, std::uint64_t bound) {
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
-  if (segments_.empty() || segments_.front().base > next_)
-    segments_ = source.segments(partition_, next_);
+  if (segments_.empty() || segments_.front().base > next_) segments_ = source.segments(partition_, next_);
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
   if (segments_.empty()) return Step::missing;
   pass_to(std::min(segments_.front().base, bound), skipped_);

@@ -14,19 +14,19 @@
 
 namespace busway::read {
 
-enum class [[nodiscard]] LogProgress : std::uint8_t {
-  records,  ///< at least one was added
-  end,      ///< nothing more below the bound: next_offset() is the bound, or beyond
-  missing,  ///< the daemon names no segment at or behind the offset
-  failed,   ///< an operating system error: error_number()
+enum class [[nodiscard]] LogProgress : std::uint8_t{
+    records,  ///< at least one was added
+    end,      ///< nothing more below the bound: next_offset() is the bound, or beyond
+    missing,  ///< the daemon names no segment at or behind the offset
+    failed,   ///< an operating system error: error_number()
 };
 
 class LogCursor {
  public:
   explicit LogCursor(std::uint32_t partition) : partition_(partition) {}
 
-  /// Adds records of at most one batch, from `offset` on, below `bound`, to `into`, which is not full. They are views of this object's
-  /// buffer: valid until the next call. Throws what the source throws.
+  /// Adds records of at most one batch, from `offset` on, below `bound`, to `into`, which is not full. They
+  /// are views of this object's buffer: valid until the next call. Throws what the source throws.
   LogProgress read(Source& source, std::uint64_t offset, std::uint64_t bound, RecordBatch& into);
 
   /// Where the reader goes on after read(), and what that passed over.

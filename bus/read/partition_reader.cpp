@@ -100,7 +100,8 @@ ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found
 // `progress` is the answer.
 
 bool PartitionReader::read_ring(RecordBatch& into, Progress& progress) {
-  if (ring_.keep == nullptr) return into.empty() ? without_ring(progress) : (progress = Progress::later, false);
+  if (ring_.keep == nullptr)
+    return into.empty() ? without_ring(progress) : (progress = Progress::later, false);
   ring::Found found;
   const std::size_t before = into.size();
   const ring::ReadStatus status = copy_run(into, found);
@@ -258,8 +259,7 @@ bool PartitionReader::read_log(RecordBatch& into, Progress& progress) {
   progress = Progress::later;
   if (!into.empty()) return false;
   // acquire: pairs with the daemon's release store: what lies below is in the files.
-  const std::uint64_t bound =
-      std::min(limit(), partition_.marks.written->load(std::memory_order_acquire));
+  const std::uint64_t bound = std::min(limit(), partition_.marks.written->load(std::memory_order_acquire));
   const bool overtaken = std::exchange(overtaken_, false);
   if (offset_ >= bound) {
     in_log_ = false;
@@ -354,7 +354,8 @@ std::uint64_t PartitionReader::log_end() {
     if (found.status != ring::EndStatus::corrupt) end = std::max(end, found.offset);
     if (found.status == ring::EndStatus::open) return end;
     // Fenced: a newer ring may be there already. Contended: the hint is as good as anything, but try again.
-    if (found.status == ring::EndStatus::fenced && !ring::newer_ring(partition_.marks, ring->view)) return end;
+    if (found.status == ring::EndStatus::fenced && !ring::newer_ring(partition_.marks, ring->view))
+      return end;
   }
   return end;
 }

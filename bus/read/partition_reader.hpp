@@ -22,15 +22,15 @@
 
 namespace busway::read {
 
-enum class [[nodiscard]] Progress : std::uint8_t {
-  records,      ///< at least one was added
-  nothing_yet,  ///< sleep on the records line (durable_only: on the durable line), then again
-  later,        ///< other records are in the batch; hand them out first
-  stalled,      ///< the daemon is needed and does not answer: again in a moment
-  stopped,      ///< the ring ends with the daemon's stop: attach anew once there is a daemon
-  deleted,      ///< the topic is gone
-  lost,         ///< Policy::error, and the next record is gone: seek() to go on
-  corrupt,      ///< the ring holds what no publisher writes, or a segment cannot be read
+enum class [[nodiscard]] Progress : std::uint8_t{
+    records,      ///< at least one was added
+    nothing_yet,  ///< sleep on the records line (durable_only: on the durable line), then again
+    later,        ///< other records are in the batch; hand them out first
+    stalled,      ///< the daemon is needed and does not answer: again in a moment
+    stopped,      ///< the ring ends with the daemon's stop: attach anew once there is a daemon
+    deleted,      ///< the topic is gone
+    lost,         ///< Policy::error, and the next record is gone: seek() to go on
+    corrupt,      ///< the ring holds what no publisher writes, or a segment cannot be read
 };
 
 /// What to do when the next record is gone.

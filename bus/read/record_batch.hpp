@@ -39,8 +39,8 @@ class RecordBatch {
   /// Where the next record's bytes may be copied to.
   std::span<std::byte> room() const noexcept { return {arena_.get() + used_, capacity_ - used_}; }
 
-  /// Makes room for a record of `bytes`: true if there is some now. False: other records lie in the arena; hand
-  /// them out first.
+  /// Makes room for a record of `bytes`: true if there is some now. False: other records lie in the arena;
+  /// hand them out first.
   [[nodiscard]] bool make_room(std::size_t bytes) {
     if (used_ != 0) {
       cramped_ = true;

@@ -28,7 +28,8 @@ struct HeldLane {
 
 /// A segment's files, open for reading. Valid where `log` is.
 struct OpenSegment {
-  static constexpr std::uint64_t kActive = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  static constexpr std::uint64_t kActive =
+      static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
   std::uint64_t base = 0;
   std::uint64_t next_base = kActive;  ///< of the segment behind it; kActive: there is none yet

@@ -1,15 +1,16 @@
 #include "bus/wait/futex.hpp"
 
+#include <climits>
+
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <climits>
-
 namespace busway::wait {
 
-void futex_wait(const memory::Atomic32& word, std::uint32_t expected, std::chrono::nanoseconds bound) noexcept {
+void futex_wait(const memory::Atomic32& word, std::uint32_t expected,
+                std::chrono::nanoseconds bound) noexcept {
   if (bound <= std::chrono::nanoseconds::zero()) return;
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(bound);
   timespec timeout{};

@@ -8,8 +8,10 @@
 
 namespace busway::wait {
 
-/// Sleeps while `word` is `expected`, at most `bound`. Returns for any reason: the caller re-checks what it waits for.
-void futex_wait(const memory::Atomic32& word, std::uint32_t expected, std::chrono::nanoseconds bound) noexcept;
+/// Sleeps while `word` is `expected`, at most `bound`. Returns for any reason: the caller re-checks what it
+/// waits for.
+void futex_wait(const memory::Atomic32& word, std::uint32_t expected,
+                std::chrono::nanoseconds bound) noexcept;
 
 /// Wakes everybody who sleeps on `word`.
 void futex_wake_all(memory::Atomic32& word) noexcept;

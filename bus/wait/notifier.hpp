@@ -4,8 +4,8 @@
 // A watcher is armed, found ready, fired once and forgotten; whoever wants more arms it again. Invariants: an
 // armed watcher has announced itself; it is fired on the notifier's thread, with no lock held, after it was
 // retracted; once disarm() has returned it is not fired any more (unless disarm() was called from its own
-// fire()). The thread starts with the first arm() and costs nothing while nobody rings: its sleeps back off to
-// seconds. Thread safety: every call from any thread.
+// fire()). The thread starts with the first arm() and costs nothing while nobody rings: its sleeps back off
+// to seconds. Thread safety: every call from any thread.
 #pragma once
 
 #include <chrono>

@@ -1,9 +1,9 @@
 // Sleeping on the session's bell until something becomes true in a topic.
 //
 // A process has one sleeper bit per topic, and its threads share it: they are counted per line under a mutex,
-// the bit is set at 0 -> 1 and cleared at 1 -> 0 (H29). The order that loses no wake: load the bell, announce,
-// look, wait on the loaded value, retract. Every sleep is bounded and whoever wakes looks again, so a wake
-// that gets lost all the same costs latency, never a record. Thread safety: any number of threads.
+// the bit is set at 0 -> 1 and cleared at 1 -> 0 (H29). The order that loses no wake: load the bell,
+// announce, look, wait on the loaded value, retract. Every sleep is bounded and whoever wakes looks again, so
+// a wake that gets lost all the same costs latency, never a record. Thread safety: any number of threads.
 #pragma once
 
 #include <chrono>
@@ -32,7 +32,8 @@ struct Spot {
   Line line = Line::records;
 };
 
-/// How long to sleep at most: longer from turn to turn, since the daemon sweeps quiet topics ever more seldom.
+/// How long to sleep at most: longer from turn to turn, since the daemon sweeps quiet topics ever more
+/// seldom.
 class Backoff {
  public:
   constexpr Backoff(std::chrono::nanoseconds first, std::chrono::nanoseconds most) noexcept
@@ -67,12 +68,13 @@ class Sleeper {
   void announce(std::span<const Spot> spots) noexcept;
   void retract(std::span<const Spot> spots) noexcept;
 
-  /// Sleeps until the bell rings or `bound` has passed, unless `ready()` (which must not throw) says that there
-  /// is no need to. Returns what it said; after a sleep the caller looks again.
+  /// Sleeps until the bell rings or `bound` has passed, unless `ready()` (which must not throw) says that
+  /// there is no need to. Returns what it said; after a sleep the caller looks again.
   template <class Ready>
   bool sleep(const memory::Atomic32& bell, std::span<const Spot> spots, Ready&& ready,
              std::chrono::nanoseconds bound) noexcept {
-    // First (H17): a ring after this load makes the futex wait return at once. acquire: nothing below moves up.
+    // First (H17): a ring after this load makes the futex wait return at once. acquire: nothing below moves
+    // up.
     const std::uint32_t before = bell.load(std::memory_order_acquire);
     announce(spots);
     const bool already = ready();

@@ -1,9 +1,9 @@
 // Bounded spinning before a sleep.
 //
-// Each look at an empty slot pulls its cache line away from the publisher, so a reader that looks without a pause slows
-// down the very record it waits for; a pause of about 250 ns triples the throughput of a stream of small records, but
-// costs that much on a round trip. So a reader that met the end of a stream (it read several records since it last
-// waited) pauses long, and one that waits for an answer pauses once.
+// Each look at an empty slot pulls its cache line away from the publisher, so a reader that looks without a
+// pause slows down the very record it waits for; a pause of about 250 ns triples the throughput of a stream
+// of small records, but costs that much on a round trip. So a reader that met the end of a stream (it read
+// several records since it last waited) pauses long, and one that waits for an answer pauses once.
 #pragma once
 
 #include <chrono>

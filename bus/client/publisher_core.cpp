@@ -1,0 +1,269 @@
+// The straight path of a publish, and what is built of it: batches, durable and asynchronous publishes.
+#include "bus/client/publisher_core.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "bus/base/murmur2.hpp"
+#include "bus/client/header_encoding.hpp"
+
+namespace busway::client {
+namespace {
+
+/// Records without a key stay in one partition for so many bytes (Kafka's sticky partitioner).
+constexpr std::size_t kStickyBytes = 16 * limits::kKiB;
+/// Beyond what any lane can hold, and far below where sums of lengths could overflow.
+constexpr std::uint64_t kPayloadMost = limits::kLaneBytesMost;
+
+}  // namespace
+
+PublisherCore::PublisherCore(std::shared_ptr<BusCore> core, std::string topic,
+                             const PublisherOptions& options)
+    : precise_time_(options.precise_time),
+      core_(std::move(core)),
+      topic_(std::move(topic)),
+      options_(options) {
+  take_up(make_berth(core_->usual_deadline()));
+  // Publishers of one topic start at different partitions.
+  sticky_ = raw(lane_->lane.info.lane) % partitions_;
+}
+
+PublisherCore::~PublisherCore() {
+  for (const auto& berth : left_) leave(*berth);
+  if (berth_ != nullptr) leave(*berth_);
+}
+
+void PublisherCore::enter() const {
+  if (fork_mark_.forked()) [[unlikely]]
+    fork_mark_.check();
+#ifndef NDEBUG
+  if (thread_ == std::thread::id{}) thread_ = std::this_thread::get_id();
+  if (thread_ != std::this_thread::get_id())
+    throw Error(errc::usage,
+                "a publisher of topic " + topic_ +
+                    " was used by a second thread: a publisher belongs to one thread, make one for each");
+#endif
+}
+
+inline errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted,
+                                            std::size_t payload, std::uint32_t& partition) noexcept {
+  if (wanted) {
+    partition = static_cast<std::uint32_t>(*wanted);
+    return partition < partitions_ ? errc::ok : errc::invalid_partition;
+  }
+  if (!key.is_null()) {
+    partition = partition_of_key(key.data(), key.size(), partitions_);
+    return errc::ok;
+  }
+  partition = sticky_;
+  sticky_bytes_ += payload;
+  if (sticky_bytes_ >= kStickyBytes) [[unlikely]] {
+    sticky_bytes_ = 0;
+    sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
+  }
+  return errc::ok;
+}
+
+inline errc PublisherCore::reserve(std::size_t payload, Frame& frame, Patience& patience) {
+  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
+  const auto got = lane_->writer.reserve(bytes, lease_patience());
+  if (got.status != ring::ReserveStatus::reserved) [[unlikely]]
+    return reserve_slowly(payload, frame, patience);
+  frame.berth = here_;
+  frame.lane = lane_;
+  frame.handle = got.frame;
+  frame.data = got.data;
+  frame.place = got.place;
+  frame.bytes = bytes;
+  return errc::ok;
+}
+
+inline void PublisherCore::write_frame(const Frame& frame, const Parts& parts) noexcept {
+  const auto length = [](const BytesView& bytes) {
+    return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
+  };
+  const memory::FrameHeader header{.place = frame.place,
+                                   .partition = frame.partition,
+                                   .timestamp_ms = parts.timestamp_ms,
+                                   .headers_bytes = static_cast<std::uint32_t>(parts.headers_bytes),
+                                   .key_bytes = length(parts.key),
+                                   .value_bytes = length(parts.value),
+                                   .reserved = 0};
+  Atomics::copy_to_shared(frame.data, &header, sizeof header);
+  std::byte* at = frame.data + sizeof header;
+  if (parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
+  if (!parts.key.empty()) {
+    Atomics::copy_to_shared(at, parts.key.data(), parts.key.size());
+    at += parts.key.size();
+  }
+  // A loan's value has a length but no bytes yet.
+  if (!parts.value.empty() && parts.value.data() != nullptr)
+    Atomics::copy_to_shared(at, parts.value.data(), parts.value.size());
+}
+
+void PublisherCore::committed(Frame& frame, PartitionSeat& seat, std::uint64_t offset,
+                              Position& position) noexcept {
+  frame.lane->writer.published(frame.handle, seat.ring->ledger, offset);
+  seat.end = offset + 1;
+  // relaxed: the epoch changes only together with the ring.
+  seat.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
+  position = {.partition = static_cast<std::int32_t>(frame.partition),
+              .offset = static_cast<Offset>(offset),
+              .epoch = seat.epoch};
+  if (until_settle_ != 0 && --until_settle_ == 0) [[unlikely]]
+    settle();
+}
+
+inline errc PublisherCore::commit(Frame& frame, Patience& patience, Position& position) {
+  PartitionSeat& seat = seats_[frame.partition];
+  if (seat.ring == nullptr) [[unlikely]]
+    return commit_slowly(frame, attempt(frame), patience, position);
+  const ring::PublishOutcome outcome = ring::publish(seat.ring->ledger, frame.place);
+  if (outcome.status != ring::PublishStatus::committed) [[unlikely]]
+    return commit_slowly(frame, outcome, patience, position);
+  committed(frame, seat, outcome.offset, position);
+  return errc::ok;
+}
+
+inline void PublisherCore::wake(PartitionSeat& seat) noexcept {
+  waker_.wake(seat.partition.wait.records);
+  // relaxed: an ordinal that changed meanwhile costs a sweep.
+  if (logged_) waker_.mark_dirty(seat.marks->ordinal.load(std::memory_order_relaxed));
+}
+
+/// Everything but waking.
+inline errc PublisherCore::publish_one(const NewRecord& record, std::int64_t now, Patience& patience,
+                                       Position& position) {
+  Parts parts{.key = record.key,
+              .value = record.value,
+              .headers = record.headers,
+              .headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers),
+              .value_bytes = record.value.size(),
+              .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now};
+  const std::size_t payload = parts.payload();
+  // relaxed: a limit, altered at any time.
+  if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
+      [[unlikely]]
+    return errc::record_too_large;
+  Frame frame;
+  if (const errc code = choose_partition(record.key, record.partition, payload, frame.partition);
+      code != errc::ok) [[unlikely]]
+    return code;
+  if (const errc code = reserve(payload, frame, patience); code != errc::ok) [[unlikely]]
+    return code;
+  write_frame(frame, parts);
+  struct Unpublished {
+    Frame* frame;
+    ~Unpublished() {
+      if (frame != nullptr) frame->lane->writer.abandon(frame->handle);
+    }
+  } unpublished{&frame};
+  const errc code = commit(frame, patience, position);
+  if (code == errc::ok) [[likely]]
+    unpublished.frame = nullptr;
+  return code;
+}
+
+Position PublisherCore::publish(const NewRecord& record) {
+  enter();
+  Patience patience(true);
+  Position position;
+  const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+  if (code != errc::ok) [[unlikely]]
+    fail(code, record);
+  wake(seats_[position.partition]);
+  return position;
+}
+
+Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
+  try {
+    enter();
+    Patience patience(false);
+    Position position;
+    const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+    if (code != errc::ok) return code;
+    wake(seats_[position.partition]);
+    return position;
+  } catch (const Error& error) {
+    return error.error();
+  } catch (const std::exception&) {
+    return errc::io;
+  }
+}
+
+Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
+  enter();
+  Patience patience(true);
+  Position position;
+  struct Waking {
+    PublisherCore& core;
+    ~Waking() { core.wake_unwoken(); }
+  } const waking{*this};
+  const std::int64_t now = records.empty() ? 0 : now_ms();
+  for (const NewRecord& record : records) {
+    if (const errc code = publish_one(record, now, patience, position); code != errc::ok) [[unlikely]]
+      fail(code, record);
+    PartitionSeat& seat = seats_[position.partition];
+    if (!seat.unwoken) {
+      seat.unwoken = true;
+      unwoken_.push_back(&seat);  // never more than there are partitions: reserved
+    }
+  }
+  return position;
+}
+
+void PublisherCore::wake_unwoken() noexcept {
+  for (PartitionSeat* seat : unwoken_) {
+    seat->unwoken = false;
+    wake(*seat);
+  }
+  unwoken_.clear();
+}
+
+// ---- durability
+
+DurableTarget PublisherCore::durable_target(const Position& position) const {
+  return {.link = berth_->link, .position = position};
+}
+
+Position PublisherCore::publish_durable(const NewRecord& record) {
+  enter();
+  if (!logged_) fail(errc::unsupported, record);
+  Patience patience(true);
+  Position position;
+  const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+  if (code != errc::ok) fail(code, record);
+  wake(seats_[position.partition]);
+  const DurableTarget target = durable_target(position);
+  const Deadline deadline =
+      patience.waiting ? patience.waiting->deadline : Deadline::after(options_.max_block);
+  throw_unless_durable(wait_durable(target, deadline, options_.spin), target);
+  return position;
+}
+
+Receipt PublisherCore::publish_async(const NewRecord& record) {
+  if (!logged_) fail(errc::unsupported, record);
+  const Position position = publish(record);
+  waker_.request_sync(seats_[position.partition].marks->ordinal.load(std::memory_order_relaxed));
+  return Receipt(position, std::make_shared<DurableWait>(durable_target(position)));
+}
+
+void PublisherCore::flush(std::chrono::milliseconds timeout) {
+  enter();
+  if (!logged_) fail(errc::unsupported, NewRecord{});
+  const Deadline deadline = Deadline::after(timeout);
+  std::vector<DurableTarget> targets;
+  for (std::uint32_t partition = 0; partition < partitions_; ++partition) {
+    const PartitionSeat& seat = seats_[partition];
+    if (seat.end == 0) continue;
+    targets.push_back(durable_target({.partition = static_cast<std::int32_t>(partition),
+                                      .offset = static_cast<Offset>(seat.end) - 1,
+                                      .epoch = seat.epoch}));
+    // All are asked for before the first is waited for: one group of syncs.
+    waker_.request_sync(seat.marks->ordinal.load(std::memory_order_relaxed));
+  }
+  for (const DurableTarget& target : targets)
+    throw_unless_durable(wait_durable(target, deadline, options_.spin), target);
+}
+
+}  // namespace busway::client

@@ -1,0 +1,221 @@
+// The body of Publisher.
+//
+// A publish: choose the partition, take room in the own lane, write the frame, one compare-and-swap, wake who
+// sleeps. That path takes no lock, makes no syscall, allocates nothing and has one locked instruction. What
+// can be in its way (no room, a fence, a restarted service) is dealt with in publisher_wait.cpp, out of line.
+//
+// Everything that belongs to one attachment lies in a Berth; when the service was restarted the publisher
+// moves to a new one, and frames that were written but not published are copied over. Belongs to one thread
+// (checked in debug builds).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <busway/publisher.hpp>
+
+#include "bus/base/clock.hpp"
+#include "bus/client/bus_core.hpp"
+#include "bus/client/durable_wait.hpp"
+#include "bus/client/topic_link.hpp"
+#include "bus/ring/lane_writer.hpp"
+#include "bus/ring/publish.hpp"
+#include "bus/wait/sleeper.hpp"
+#include "bus/wait/spin.hpp"
+#include "bus/wait/waker.hpp"
+
+namespace busway::client {
+
+using Atomics = memory::StdAtomics;
+
+/// Monotonic ns, asked only when a lease is in the way.
+struct LeaseClock {
+  std::int64_t operator()() const noexcept {
+    return std::chrono::steady_clock::now().time_since_epoch().count();
+  }
+};
+using LeasePatience = ring::LeasePatience<LeaseClock>;
+
+/// One ring that this publisher publishes, or has published, into.
+struct RingSeat {
+  ring::Ledger<Atomics> ledger;
+  std::shared_ptr<const void> keep;
+};
+
+/// One lane of this publisher.
+struct LaneSeat {
+  explicit LaneSeat(OwnLane own);
+
+  OwnLane lane;
+  std::unique_ptr<ring::Remembered<Atomics>, void (*)(void*)> book;
+  ring::LaneWriter<Atomics> writer;
+};
+
+/// One partition.
+struct PartitionSeat {
+  ring::Partition partition;
+  const memory::PartitionMarks* marks = nullptr;
+  RingSeat* ring = nullptr;                      ///< the newest one; null before the first publish
+  std::vector<std::unique_ptr<RingSeat>> rings;  ///< all whose frames are still remembered
+  std::uint64_t end = 0;                         ///< one past the last offset published here
+  std::int32_t epoch = 0;                        ///< of that offset
+  bool unwoken = false;                          ///< published into since its sleepers were last woken
+};
+
+/// One attachment and what came of it.
+struct Berth {
+  std::shared_ptr<TopicLink> link;
+  std::shared_ptr<Attachment> attachment;
+  std::vector<PartitionSeat> seats;
+  std::vector<std::unique_ptr<LaneSeat>> lanes;  ///< the active one last
+  std::size_t open_loans = 0;
+};
+
+/// A frame in a lane, not yet published.
+struct Frame {
+  Berth* berth = nullptr;
+  LaneSeat* lane = nullptr;
+  std::uint64_t handle = 0;
+  std::byte* data = nullptr;
+  std::uint32_t place = 0;
+  std::uint32_t partition = 0;
+  std::size_t bytes = 0;  ///< header included
+  bool loaned = false;    ///< counted in berth->open_loans
+};
+
+class PublisherCore {
+ public:
+  PublisherCore(std::shared_ptr<BusCore> core, std::string topic, const PublisherOptions& options);
+  ~PublisherCore();
+  PublisherCore(const PublisherCore&) = delete;
+  PublisherCore& operator=(const PublisherCore&) = delete;
+
+  Position publish(const NewRecord& record);
+  Position publish_durable(const NewRecord& record);
+  Result<Position> try_publish(const NewRecord& record) noexcept;
+  Receipt publish_async(const NewRecord& record);
+  Position publish_batch(std::span<const NewRecord> records);
+  Loan loan(std::size_t bytes, const LoanOptions& options);
+  Position publish_loan(std::uint64_t ticket, std::size_t bytes);
+  void abandon_loan(std::uint64_t ticket) noexcept;
+  void flush(std::chrono::milliseconds timeout);
+
+  std::uint32_t partitions() const noexcept { return partitions_; }
+
+ private:
+  /// How long one call may still wait; costs nothing until it has to.
+  struct Patience {
+    explicit Patience(bool may_wait) noexcept : waits(may_wait) {}
+    struct Waiting {
+      Deadline deadline;
+      wait::Spinner spinner;
+      wait::Backoff backoff;
+      bool spinning = true;
+      bool asked_growth = false;
+    };
+    bool waits;
+    std::optional<Waiting> waiting{};
+  };
+
+  /// What a frame is made of.
+  struct Parts {
+    BytesView key{};
+    BytesView value{};
+    HeaderList headers{};
+    std::size_t headers_bytes = 0;
+    std::size_t value_bytes = 0;
+    std::int64_t timestamp_ms = 0;
+    std::size_t payload() const noexcept { return headers_bytes + key.size() + value_bytes; }
+  };
+
+  /// Publishes between two looks at what is no longer needed, while there is something.
+  static constexpr std::uint32_t kSettleEvery = 1024;
+
+  struct OpenLoan {
+    Frame frame;
+    std::optional<std::int64_t> timestamp_ms{};
+    std::size_t value_bytes = 0;
+    bool open = false;
+  };
+
+  // publisher_core.cpp: the straight path
+  void enter() const;
+  errc publish_one(const NewRecord& record, std::int64_t now_ms, Patience& patience, Position& position);
+  errc choose_partition(BytesView key, std::optional<std::int32_t> wanted, std::size_t payload,
+                        std::uint32_t& partition) noexcept;
+  errc reserve(std::size_t payload, Frame& frame, Patience& patience);
+  void write_frame(const Frame& frame, const Parts& parts) noexcept;
+  errc commit(Frame& frame, Patience& patience, Position& position);
+  void wake(PartitionSeat& seat) noexcept;
+  std::int64_t now_ms() const noexcept { return precise_time_ ? precise_unix_ms() : coarse_unix_ms(); }
+  LeasePatience lease_patience() const noexcept { return {.now_ns = {}, .timeout_ns = lease_timeout_ns_}; }
+
+  void committed(Frame& frame, PartitionSeat& seat, std::uint64_t offset, Position& position) noexcept;
+  void wake_unwoken() noexcept;
+  void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
+  DurableTarget durable_target(const Position& position) const;
+
+  // publisher_wait.cpp: what can be in the way
+  errc reserve_slowly(std::size_t payload, Frame& frame, Patience& patience);
+  errc further_lane(ring::ReserveStatus status, std::size_t payload, Patience& patience);
+  errc commit_slowly(Frame& frame, ring::PublishOutcome outcome, Patience& patience, Position& position);
+  errc behind_fence(std::uint32_t partition, ring::FenceReason reason, Patience& patience);
+  errc enter_ring(PartitionSeat& seat, std::uint32_t generation, Patience& patience);
+  ring::PublishOutcome attempt(const Frame& frame) noexcept;
+  template <class Ready>
+  errc wait_turn(std::uint32_t partition, Patience& patience, Ready&& ready);
+  Patience::Waiting& begin_waiting(Patience& patience);
+  Deadline ask_deadline(Patience& patience);
+  errc judge_state(std::uint32_t partition) const noexcept;
+  void widen_ring(PartitionSeat& seat, Patience& patience) noexcept;
+  bool widen_lane(Patience& patience) noexcept;
+
+  // publisher_berth.cpp: making, changing and leaving berths
+  std::unique_ptr<Berth> make_berth(const Deadline& deadline);
+  void take_up(std::unique_ptr<Berth> berth);
+  void add_lane(Berth& berth, std::uint64_t least_record_bytes, const Deadline& deadline);
+  void leave(Berth& berth) noexcept;
+  errc move_berth(Patience& patience);
+  errc carry_over(Frame& frame, Patience& patience);
+  void settle() noexcept;
+
+  // publisher_errors.cpp
+  [[noreturn]] void fail(errc code, std::size_t payload, std::int64_t partition) const;
+  [[noreturn]] void fail(errc code, const NewRecord& record) const;
+
+  // What the straight path reads.
+  control::ForkMark fork_mark_;
+  Berth* here_ = nullptr;
+  PartitionSeat* seats_ = nullptr;
+  LaneSeat* lane_ = nullptr;
+  const memory::MarksHeader* marks_ = nullptr;
+  wait::Waker waker_;
+  std::uint32_t partitions_ = 0;
+  std::uint32_t sticky_ = 0;
+  std::size_t sticky_bytes_ = 0;
+  std::int64_t lease_timeout_ns_ = 0;
+  std::uint32_t until_settle_ = 0;
+  bool logged_ = true;
+  bool precise_time_ = false;
+#ifndef NDEBUG
+  mutable std::thread::id thread_{};
+#endif
+
+  std::shared_ptr<BusCore> core_;
+  const std::string topic_;
+  const PublisherOptions options_;
+  std::unique_ptr<Berth> berth_;
+  std::vector<std::unique_ptr<Berth>> left_;  // berths with loans still open
+  std::vector<PartitionSeat*> unwoken_;
+  std::vector<OpenLoan> loans_;
+  /// Refused growth is not asked for again before.
+  std::chrono::steady_clock::time_point growth_not_before_{};
+};
+
+}  // namespace busway::client
