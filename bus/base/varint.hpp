@@ -47,15 +47,27 @@ inline std::byte* write_unsigned(std::byte* to, std::uint64_t value) noexcept {
   *to++ = static_cast<std::byte>(value);
   return to;
 }
-/// The same, for values that mostly take one or two bytes (lengths and deltas): those without a branch on the
-/// length.
+/// Values below this take one or two bytes: nearly all lengths and deltas.
+inline constexpr std::uint64_t kShortEnd = 0x4000;
+
+/// The one or two bytes of a value below kShortEnd, the first one lowest.
+struct Short {
+  std::uint64_t groups;
+  unsigned bytes;
+};
+constexpr Short short_form(std::uint64_t value) noexcept {
+  if (value < 0x80) return {value, 1};
+  return {(value & 0x7F) | 0x80 | value >> 7 << 8, 2};
+}
+
+/// As write_unsigned(), quick for short values.
 inline std::byte* write_short(std::byte* to, std::uint64_t value) noexcept {
-  if (value >= 0x4000) [[unlikely]]
+  if (value >= kShortEnd) [[unlikely]]
     return write_unsigned(to, value);
-  const std::uint64_t two = value >= 0x80 ? 1 : 0;
-  const auto groups = static_cast<std::uint16_t>((value & 0x7F) | two << 7 | value >> 7 << 8);
+  const Short form = short_form(value);
+  const auto groups = static_cast<std::uint16_t>(form.groups);
   std::memcpy(to, &groups, sizeof groups);
-  return to + 1 + two;
+  return to + form.bytes;
 }
 inline std::byte* write_signed(std::byte* to, std::int64_t value) noexcept {
   return write_unsigned(to, zigzag64(value));

@@ -115,7 +115,7 @@ struct Bytes {
   Bytes(std::string_view text) noexcept  // NOLINT: implicit by design
       : Bytes(text.data(), static_cast<std::int32_t>(text.size())) {}
   Bytes(const char* text) noexcept : Bytes(std::string_view(text)) {}  // NOLINT: implicit by design
-  Bytes(std::span<const std::byte> bytes) noexcept  // NOLINT: implicit by design
+  Bytes(std::span<const std::byte> bytes) noexcept                     // NOLINT: implicit by design
       : Bytes(bytes.data(), static_cast<std::int32_t>(bytes.size())) {}
 
   bool is_null() const noexcept { return size < 0; }

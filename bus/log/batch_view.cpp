@@ -102,26 +102,10 @@ bool RecordCursor::fail() noexcept {
 
 namespace {
 
-// One- and two-byte varints, which is nearly all of them, without a loop. The caller knows that two bytes are
-// there.
-inline const std::byte* read_short(const std::byte* at, const std::byte* end, std::int32_t& value) noexcept {
-  std::uint16_t groups = 0;
-  std::memcpy(&groups, at, sizeof groups);
-  if ((groups & 0x80) == 0) {
-    value = varint::unzigzag32(groups & 0x7FU);
-    return at + 1;
-  }
-  if ((groups & 0x8000) == 0) {
-    value = varint::unzigzag32((groups & 0x7FU) | (groups >> 8 << 7));
-    return at + 2;
-  }
-  return varint::read_signed32(at, end, value);
-}
-
-// A length (-1 = null) and that many bytes. At least two bytes are there.
-inline const std::byte* read_nullable(const std::byte* at, const std::byte* end, Bytes& bytes) noexcept {
+// A length (-1 = null) and that many bytes.
+const std::byte* read_nullable(const std::byte* at, const std::byte* end, Bytes& bytes) noexcept {
   std::int32_t length = 0;
-  at = read_short(at, end, length);
+  at = varint::read_signed32(at, end, length);
   if (at == nullptr || length < -1 || length > end - at) return nullptr;
   bytes.size = length;
   bytes.data = length < 0 ? nullptr : at;
@@ -132,37 +116,28 @@ constexpr std::ptrdiff_t kRecordLeast = 6;  // attributes, two deltas, two lengt
 
 }  // namespace
 
-bool RecordCursor::next(RecordView& record) noexcept {
+bool RecordCursor::next_any(RecordView& record) noexcept {
   if (left_ == 0) return false;
   std::int32_t length = 0;
   if (end_ - at_ < 1 + kRecordLeast) return fail();
-  const std::byte* at = read_short(at_, end_, length);
+  const std::byte* at = varint::read_signed32(at_, end_, length);
   if (at == nullptr || length < kRecordLeast || length > end_ - at) return fail();
-  // From here on nothing reads beyond `end`. read_short may look two bytes ahead: where a field could be the
-  // last byte of the record the check is explicit.
   const std::byte* const end = at + length;
   ++at;  // attributes: none is defined
   std::int32_t delta = 0;
-  std::int64_t timestamp_delta = std::to_integer<std::int64_t>(*at);
-  if (timestamp_delta == 0) [[likely]] {
-    ++at;
-  } else {
-    at = varint::read_signed64(at, end, timestamp_delta);
-    if (at == nullptr) return fail();
-  }
-  if (end - at < 4) return fail();
-  at = read_short(at, end, delta);
-  if (at == nullptr || delta <= previous_delta_ || delta > last_delta_ || end - at < 3) return fail();
+  std::int64_t timestamp_delta = 0;
+  at = varint::read_signed64(at, end, timestamp_delta);
+  if (at == nullptr) return fail();
+  at = varint::read_signed32(at, end, delta);
+  if (at == nullptr || delta <= previous_delta_ || delta > last_delta_) return fail();
   at = read_nullable(at, end, record.key);
-  if (at == nullptr || end - at < 2) return fail();
+  if (at == nullptr) return fail();
   at = read_nullable(at, end, record.value);
   if (at == nullptr || at == end) return fail();
   if (*at == std::byte{0} && end - at != 1) return fail();
   record.headers = {at, end};
   record.offset = base_offset_ + delta;
-  record.timestamp_ms = append_time_ ? append_timestamp_
-                                     : static_cast<std::int64_t>(static_cast<std::uint64_t>(base_timestamp_) +
-                                                                 static_cast<std::uint64_t>(timestamp_delta));
+  record.timestamp_ms = append_time_ ? append_timestamp_ : detail::plus(base_timestamp_, timestamp_delta);
   previous_delta_ = delta;
   at_ = end;
   --left_;

@@ -61,7 +61,7 @@ class SegmentReader {
   ReadStatus seek_time(std::int64_t timestamp_ms, std::int64_t written);
 
   /// The next record that lies below `written`. Views are valid until the next call of anything here.
-  ReadStatus next(std::int64_t written, RecordView& record) {
+  [[gnu::always_inline]] ReadStatus next(std::int64_t written, RecordView& record) {
     do {
       while (!records_.next(record)) {
         if (const ReadStatus status = advance(written); status != ReadStatus::ok) return status;

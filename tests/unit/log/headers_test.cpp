@@ -16,7 +16,7 @@ TEST(RecordHeaders, HaveKafkasEncoding) {
   const std::string_view expected(
       "\x04\x04"
       "ab\x06xyz\x02n\x01",
-      10);
+      11);
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), expected);
 }
 
