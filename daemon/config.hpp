@@ -32,16 +32,16 @@ struct Config {
   std::int64_t memory_max_bytes = 0;          ///< 0 in the file: default_memory_budget()
   std::int64_t memory_per_uid_max_bytes = 0;  ///< 0 in the file: half of memory_max_bytes
   DiskBackend disk_backend = DiskBackend::automatic;
-  std::int64_t drain_spin_us = 50;
+  std::int64_t drain_spin_us = 20;
   std::int64_t staging_max_bytes = 64LL << 20;
-  std::int64_t sessions_max = 1024;
-  std::int64_t sessions_per_uid_max = 256;
+  std::int64_t sessions_max = 4096;
+  std::int64_t sessions_per_uid_max = 2048;
   std::int64_t topics_max = 16384;
   std::int64_t lanes_per_uid_max = 4096;
   bool auto_create_topics = false;
   std::int64_t num_partitions = 1;
   LogLevel log_level = LogLevel::info;
-  std::int64_t granted_step = 65536;
+  std::int64_t granted_step = 1048576;
   std::int64_t sweep_interval_ms = 100;
   TopicConfig topic_defaults;
   Acl acl;
@@ -88,9 +88,9 @@ Reload reload_config(const Config& now, const Config& fresh);
 /// The configuration as a TOML file.
 std::string print_config(const Config& config);
 
-/// The file's default places. As root without XDG_*: /var/lib/busway, /run/busway/busway.sock.
+/// $XDG_STATE_HOME/busway, else /var/lib/busway for root and ~/.local/state/busway for others. (The socket's
+/// default place is control::default_socket_path: daemon and clients share that rule.)
 std::string default_data_dir();
-std::string default_socket_path();
 
 /// Where default_memory_budget looks; tests point it at files of their own.
 struct MemorySources {

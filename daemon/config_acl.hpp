@@ -32,7 +32,8 @@ class Acl {
  public:
   /// What holds without configuration.
   static Acl standard();
-  explicit Acl(std::vector<AclEntry> entries = {});
+  Acl() : Acl(std::vector<AclEntry>{}) {}
+  explicit Acl(std::vector<AclEntry> entries);
 
   /// Whether a peer with these credentials has the right on the topic. `groups`: the primary one included.
   bool allows(uid_t uid, std::span<const gid_t> groups, std::string_view topic, Right right) const noexcept;
