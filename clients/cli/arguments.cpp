@@ -79,11 +79,13 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
       add_command(app, "pub", "Publish: one record for each line of FILE or stdin", invocation, pub);
   command->add_option("TOPIC", pub.topic, "Where to")->required();
   command->add_option("FILE", pub.file, "What to read; - is stdin")->capture_default_str();
-  auto* key = command->add_option("-k,--key", pub.key, "The key of every record (default: null)");
+  auto* key =
+      command->add_option("-k,--key", pub.key, "The key of every record (default: null)")->type_name("KEY");
   command
       ->add_option(
           "-K,--key-separator", pub.key_separator,
           "Lines are KEY, this separator, VALUE; without it the key is null; \\t and \\xHH are known")
+      ->type_name("SEP")
       ->excludes(key);
   command->add_option("-H,--header", pub.headers, "A header of every record; repeatable")
       ->type_name("NAME=VALUE")
@@ -91,10 +93,12 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
       ->take_all();
   command
       ->add_option("-p,--partition", pub.partition, "Partition (default: by the key; without one, in turn)")
+      ->type_name("P")
       ->check(kPartitions);
   command
       ->add_option("--timeout", pub.timeout_s,
                    "Seconds that a record may wait for room, or to become durable")
+      ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   command->add_flag("--durable", pub.durable, "Return only when every record was synced to disk");
@@ -105,15 +109,18 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
 void add_sub(CLI::App& app, Invocation& invocation, Sub& sub) {
   auto* command = add_command(app, "sub", "Print the records of a topic", invocation, sub);
   command->add_option("TOPIC", sub.topic, "Where from")->required();
-  command->add_option("--from", sub.from,
-                      "earliest, latest, an offset, or @ISO-TIME (default: latest; with -e: earliest)");
+  command
+      ->add_option("--from", sub.from,
+                   "earliest, latest, an offset, or @ISO-TIME (default: latest; with -e: earliest)")
+      ->type_name("WHERE");
   command->add_option("-p,--partition", sub.partitions, "Only this partition; repeatable")
+      ->type_name("P")
       ->check(kPartitions)
       ->allow_extra_args(false)
       ->take_all();
-  command->add_option("-n,--count", sub.count, "Stop after so many records");
+  command->add_option("-n,--count", sub.count, "Stop after so many records")->type_name("COUNT");
   command->add_flag("-e,--exit-at-end", sub.exit_at_end, "Stop at what was the end when this started");
-  auto* format = command->add_option("-f,--format", sub.format, kFormatHelp);
+  auto* format = command->add_option("-f,--format", sub.format, kFormatHelp)->type_name("FORMAT");
   command->add_flag("--json", sub.json, "A JSON object a line; bytes that are not UTF-8 as base64")
       ->excludes(format);
   command->add_flag("-Z,--null", sub.show_null, "Print null keys and values as NULL");
@@ -134,7 +141,7 @@ void add_log(CLI::App& app, Invocation& invocation, AllOptions& all) {
   auto* dump = add_command(*log, "dump", "Print what segment and index files hold", invocation, all.dump);
   dump->add_option("PATH", all.dump.paths, paths)->required();
   dump->add_flag("--batches", all.dump.batches, "Batches only, no records");
-  auto* format = dump->add_option("-f,--format", all.dump.format, kFormatHelp);
+  auto* format = dump->add_option("-f,--format", all.dump.format, kFormatHelp)->type_name("FORMAT");
   dump->add_flag("--json", all.dump.json, "A JSON object a line for each record")->excludes(format);
 }
 
@@ -166,7 +173,8 @@ std::variant<Invocation, Finished> parse_arguments(int argc, const char* const* 
   app.require_subcommand(1);
   app.fallthrough();  // --socket may stand behind the command
   app.add_option("--socket", invocation.socket,
-                 "The daemon's socket (default: $BUSWAY_SOCKET, else the usual one)");
+                 "The daemon's socket (default: $BUSWAY_SOCKET, else the usual one)")
+      ->type_name("PATH");
   add_topic(app, invocation, all);
   add_pub(app, invocation, all.pub);
   add_sub(app, invocation, all.sub);

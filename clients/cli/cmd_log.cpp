@@ -218,6 +218,9 @@ class Dumper {
 
 int run(const LogVerify& options, const std::string&) {
   const log::VerifyReport report = verify_all(options);
+  if (report.segments.empty() && report.defects.empty()) {
+    throw Error(errc::io, "there are no segment files (*.log) at " + options.paths.front());
+  }
   Output out(STDOUT_FILENO);
   out.write(options.json ? verify_json(report) : verify_text(report));
   out.flush();

@@ -73,6 +73,9 @@ TEST_F(StoppedLog, CanBePrinted) {
 
 TEST_F(StoppedLog, WhatIsNoLogIsRefused) {
   daemon.fails({"log", "verify", daemon.directory() / "nowhere"});
+  std::filesystem::create_directory(daemon.directory() / "empty");
+  EXPECT_NE(daemon.fails({"log", "verify", daemon.directory() / "empty"}).find("no segment files"),
+            std::string::npos);
   const auto other = daemon.directory().file("notes.txt", "hello");
   const std::string complaint = daemon.fails({"log", "dump", other});
   EXPECT_NE(complaint.find("notes.txt"), std::string::npos) << complaint;
