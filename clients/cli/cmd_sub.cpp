@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <iostream>
 #include <optional>
-#include <unordered_map>
+#include <vector>
 
 #include <unistd.h>
 
@@ -31,10 +31,11 @@ class Printer {
         out_(STDOUT_FILENO),
         left_(options.count),
         subscriber_(bus.subscriber(options.topic, subscriber_options(options))) {
-    if (options.exit_at_end) {
-      for (const std::int32_t partition : subscriber_.partitions()) {
-        ends_[partition] = subscriber_.end_offset(partition);
-      }
+    if (!options.exit_at_end) return;
+    for (const std::int32_t partition : subscriber_.partitions()) {
+      const auto index = static_cast<std::size_t>(partition);
+      if (ends_.size() <= index) ends_.resize(index + 1, 0);
+      ends_[index] = subscriber_.end_offset(partition);
     }
   }
 
@@ -73,14 +74,16 @@ class Printer {
   bool finished() const {
     if (left_ == 0u) return true;
     if (!options_.exit_at_end) return false;
-    return std::all_of(ends_.begin(), ends_.end(),
-                       [&](const auto& end) { return subscriber_.position(end.first) >= end.second; });
+    return std::ranges::all_of(subscriber_.partitions(), [&](std::int32_t partition) {
+      return subscriber_.position(partition) >= ends_[static_cast<std::size_t>(partition)];
+    });
   }
 
   void print(std::span<const Record> records) {
     for (const Record& record : records) {
       if (left_ == 0u) return;
-      if (options_.exit_at_end && record.offset() >= ends_[record.partition()]) continue;
+      if (options_.exit_at_end && record.offset() >= ends_[static_cast<std::size_t>(record.partition())])
+        continue;
       if (options_.json) {
         print_json(out_.buffer(), options_.topic, record);
       } else {
@@ -105,7 +108,7 @@ class Printer {
   Output out_;
   std::optional<std::uint64_t> left_;
   Subscriber subscriber_;
-  std::unordered_map<std::int32_t, Offset> ends_;
+  std::vector<Offset> ends_;  // by partition: where it ended when this began
   std::uint64_t told_lost_ = 0;
 };
 
