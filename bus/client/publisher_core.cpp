@@ -45,8 +45,8 @@ void PublisherCore::enter() const {
 #endif
 }
 
-inline errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted,
-                                            std::size_t payload, std::uint32_t& partition) noexcept {
+errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted, std::size_t payload,
+                                     std::uint32_t& partition) noexcept {
   if (wanted) {
     partition = static_cast<std::uint32_t>(*wanted);
     return partition < partitions_ ? errc::ok : errc::invalid_partition;
@@ -78,7 +78,7 @@ inline errc PublisherCore::reserve(std::size_t payload, Frame& frame, Patience& 
   return errc::ok;
 }
 
-inline void PublisherCore::write_frame(const Frame& frame, const Parts& parts) noexcept {
+void PublisherCore::write_frame(const Frame& frame, const Parts& parts) noexcept {
   const auto length = [](const BytesView& bytes) {
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
   };
@@ -125,7 +125,7 @@ inline errc PublisherCore::commit(Frame& frame, Patience& patience, Position& po
   return errc::ok;
 }
 
-inline void PublisherCore::wake(PartitionSeat& seat) noexcept {
+void PublisherCore::wake(PartitionSeat& seat) noexcept {
   waker_.wake(seat.partition.wait.records);
   // relaxed: an ordinal that changed meanwhile costs a sweep.
   if (logged_) waker_.mark_dirty(seat.marks->ordinal.load(std::memory_order_relaxed));
