@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 
 set(busway_map "${CMAKE_SOURCE_DIR}/cmake/busway.map")
 add_library(busway_shared SHARED $<TARGET_OBJECTS:busway_client>)
-target_link_libraries(busway_shared PRIVATE $<TARGET_PROPERTY:busway_client,INTERFACE_LINK_LIBRARIES>)
+target_link_libraries(busway_shared PRIVATE busway_client)
 target_link_options(busway_shared PRIVATE "LINKER:--version-script=${busway_map}")
 set_target_properties(busway_shared PROPERTIES
   OUTPUT_NAME busway EXPORT_NAME busway LINKER_LANGUAGE CXX LINK_DEPENDS "${busway_map}"
