@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace busway::control {
 namespace {
@@ -20,6 +21,10 @@ std::string default_socket_path(SocketUse use) {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && *runtime == '/') {
     std::string path = std::string(runtime) + "/busway/busway.sock";
+    if (use == SocketUse::listen || is_socket(path)) return path;
+  }
+  if (const uid_t uid = ::geteuid(); uid != 0) {
+    std::string path = "/tmp/busway-" + std::to_string(uid) + "/busway.sock";
     if (use == SocketUse::listen || is_socket(path)) return path;
   }
   return "/run/busway/busway.sock";
