@@ -30,6 +30,14 @@ std::vector<gid_t> supplementary_groups(int socket) {
   }
 }
 
+[[noreturn]] void no_room_for_pidfd() {
+  throw Error(
+      errc::limit_reached,
+      "the daemon has no descriptors left: raise its limit of open files (LimitNOFILE= of the service)");
+}
+
+bool out_of_descriptors(int error) noexcept { return error == EMFILE || error == ENFILE; }
+
 int pidfd_open(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
 }  // namespace
@@ -46,6 +54,11 @@ PeerCredentials peer_credentials(int socket) {
   return credentials;
 }
 
+void ask_for_senders(int socket) {
+  const int on = 1;
+  check_errno(::setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), "SO_PASSCRED");
+}
+
 PeerProcess peer_process(int socket, pid_t pid, bool allow_peerpidfd) {
   PeerProcess process;
   if (allow_peerpidfd) {
@@ -55,11 +68,12 @@ PeerProcess peer_process(int socket, pid_t pid, bool allow_peerpidfd) {
       process.pidfd.reset(fd);  // the kernel sets close-on-exec on it
       return process;
     }
-    if (errno == EMFILE || errno == ENFILE) throw_errno("SO_PEERPIDFD");
+    if (out_of_descriptors(errno)) no_room_for_pidfd();
     // Not known to this kernel, or not possible for a process that was reaped: the other way tells.
   }
   process.needs_nonce = true;
   process.pidfd.reset(pidfd_open(pid));
+  if (!process.pidfd && out_of_descriptors(errno)) no_room_for_pidfd();
   if (!process.pidfd && errno != ESRCH) throw_errno("pidfd_open");
   return process;
 }

@@ -26,12 +26,16 @@ PeerCredentials peer_credentials(int socket);
 struct PeerProcess {
   Fd pidfd;
   /// The pidfd was opened by pid: somebody else could have got that pid meanwhile, so the peer must echo a
-  /// nonce before it is believed.
+  /// nonce before it is believed. Also set when its Hello came without its sender's credentials.
   bool needs_nonce = false;
 };
 
+/// Has the kernel name the sender with every message (SO_PASSCRED). To be set on a listening socket before it
+/// listens: what is accepted inherits it, so that no message can arrive before it is set.
+void ask_for_senders(int socket);
+
 /// The process that connected: SO_PEERPIDFD, or pidfd_open where the kernel (< 6.5) has none. An empty pidfd:
-/// it has ended.
+/// it has ended. Throws errc::limit_reached without room for a descriptor.
 PeerProcess peer_process(int socket, pid_t pid, bool allow_peerpidfd = true);
 
 /// Whether the process has ended.

@@ -35,6 +35,7 @@ Server::State::State(Fd listener, RequestHandler& handler, ServerOptions server_
       listener_(std::move(listener)),
       reserve_(open_reserve()),
       handler_(handler) {
+  ask_for_senders(listener_.get());
   loop.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_some(); });
 }
 
@@ -84,8 +85,7 @@ void Server::State::pause_accepting() {
 }
 
 void Server::State::take_in(Fd socket) {
-  const int on = 1;
-  check_errno(::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), "SO_PASSCRED");
+  ask_for_senders(socket.get());  // inherited already, unless whoever listens forgot it
   try {
     PeerCredentials peer = peer_credentials(socket.get());
     if (peer.pid == 0) {

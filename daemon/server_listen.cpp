@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "daemon/peer.hpp"
 #include "daemon/server.hpp"
 
 namespace busway::daemon {
@@ -62,6 +63,7 @@ Fd listen_on(const std::string& path, mode_t mode) {
     throw Error(errc::io, "cannot make the directory " + directory.string() + ": " + error.message());
   remove_dead_socket(path, address);
   Fd socket(check_errno(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+  ask_for_senders(socket.get());
   // The mode before bind (Linux gives the file the socket's own mode), so that there is no moment with
   // another.
   check_errno(::fchmod(socket.get(), mode), "fchmod of the socket");

@@ -126,7 +126,10 @@ Server::State::Served Server::State::serve_one(const ConnectionPtr& connection) 
 
 void Server::State::take(const ConnectionPtr& connection) {
   const pid_t sender = received_.sender ? received_.sender->pid : 0;
-  if (sender != connection->peer.pid) {
+  // The kernel knows no sender of what was sent before anybody asked for senders: a Hello from a time when
+  // the listening socket had no SO_PASSCRED. It is believed once it has echoed a nonce, which has a sender.
+  const bool unknown_at_first = sender == 0 && connection->phase == Phase::hello;
+  if (sender != connection->peer.pid && !unknown_at_first) {
     // Lanes and leases hang on the pidfd of whoever connected: an heir of the socket must not get more of
     // them.
     return close_with(connection, errc::forked,
@@ -141,6 +144,7 @@ void Server::State::take(const ConnectionPtr& connection) {
     return close_with(connection, error.error(), error.sentence());
   }
   ++counters.requests;
+  if (unknown_at_first) connection->process.needs_nonce = true;
   if (std::holds_alternative<control::Hello>(message.body)) return hello(connection, std::move(message));
   if (const auto* answer = std::get_if<control::ChallengeAnswer>(&message.body)) {
     return challenge_answered(connection, message.id, answer->nonce);
