@@ -327,6 +327,25 @@ TEST(ListenOn, MakesTheDirectoryAndTheMode) {
   EXPECT_EQ(status.st_mode & 0777, 0755U);
 }
 
+bool asks_for_senders(int socket) {
+  int on = 0;
+  socklen_t size = sizeof(on);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, &size) == 0 && on == 1;
+}
+
+TEST(ListenOn, AsksForSendersBeforeAnybodyCanConnect) {
+  const test::TempDir dir;
+  EXPECT_TRUE(asks_for_senders(listen_on((dir / "b.sock").string(), 0666).get()));
+}
+
+TEST_F(Sessions, AServerAsksForSendersEvenIfWhoeverListensForgotIt) {
+  listen();
+  const int off = 0;
+  ASSERT_EQ(::setsockopt(listener_.get(), SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)), 0);
+  start();
+  EXPECT_TRUE(asks_for_senders(listener_.get()));
+}
+
 TEST(ListenOn, ReplacesADeadSocketButNotALivingOneNorAFile) {
   const test::TempDir dir;
   const std::string path = (dir / "b.sock").string();
