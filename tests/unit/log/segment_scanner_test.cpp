@@ -24,7 +24,7 @@ class MemorySource final : public ByteSource {
     if (fails) return -EIO;
     const auto from = std::min(static_cast<std::size_t>(position), bytes_.size());
     const std::size_t count = std::min(into.size(), bytes_.size() - from);
-    std::memcpy(into.data(), bytes_.data() + from, count);
+    if (count > 0) std::memcpy(into.data(), bytes_.data() + from, count);
     return static_cast<std::int64_t>(count);
   }
   std::int64_t size() const noexcept override { return std::ssize(bytes_); }
