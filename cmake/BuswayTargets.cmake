@@ -35,17 +35,28 @@ function(busway_room name)
   endif()
 endfunction()
 
+# Tests of a sanitizer's build have its name behind theirs, so that one CTest run over all builds tells them apart, and
+# more time.
+set(BUSWAY_TEST_SUFFIX "")
+set(BUSWAY_TEST_PATIENCE 1)
+if(BUSWAY_SANITIZE)
+  string(REPLACE "," "+" BUSWAY_TEST_SUFFIX "@${BUSWAY_SANITIZE}")
+  set(BUSWAY_TEST_PATIENCE 5)
+endif()
+
 # busway_test(NAME SOURCES ... [DEPENDS ...] [LABELS ...] [TIMEOUT seconds]): a GoogleTest program run by CTest.
-# The label `quick` marks what `scripts/test --quick` runs.
+# The label `quick` marks what `scripts/test --quick` runs. The time is that of a build without sanitizers.
 function(busway_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE busway_options ${TEST_DEPENDS} GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
+  math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * ${BUSWAY_TEST_PATIENCE}")
+  set(test "${name}${BUSWAY_TEST_SUFFIX}")
+  add_test(NAME "${test}" COMMAND ${name})
+  set_tests_properties("${test}" PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
 endfunction()
 
 # busway_program(NAME SOURCES ... [DEPENDS ...])

@@ -13,8 +13,8 @@ struct EmbeddedOptions {
   Settings config{};
 };
 
-/// Runs the daemon's worker in threads of this process, without a keeper: its data outlives it, its shared memory does
-/// not. Other processes may connect to socket() as to any daemon. Thread safe.
+/// Runs the daemon's worker in threads of this process, without a keeper: its data outlives it, its shared
+/// memory does not. Other processes may connect to socket() as to any daemon. Thread safe.
 class EmbeddedDaemon {
  public:
   /// Starts on `data_dir`, which is created if need be. Throws what buswayd would refuse to start with:
