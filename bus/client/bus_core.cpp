@@ -113,7 +113,7 @@ void BusCore::tend() noexcept {
 
 // ---- links
 
-BusCore::Attaching BusCore::attach(const std::string& topic, control::Role role, const Deadline& deadline) {
+std::shared_ptr<Use> BusCore::attach(const std::string& topic, control::Role role, const Deadline& deadline) {
   return connected(deadline, [&](control::ClientSession& session) {
     auto attached = session.request(control::Attach{.topic = topic, .role = role, .previous = {}}, deadline);
     return adopt(topic, role, attached);
@@ -121,31 +121,31 @@ BusCore::Attaching BusCore::attach(const std::string& topic, control::Role role,
 }
 
 /// Joins the topic's link, or makes one. With the gate held: no reconnection comes between.
-BusCore::Attaching BusCore::adopt(const std::string& topic, control::Role role,
-                                  control::Answered<control::Attached>& attached) {
+std::shared_ptr<Use> BusCore::adopt(const std::string& topic, control::Role role,
+                                    control::Answered<control::Attached>& attached) {
   const control::Attached& body = attached.body;
-  Attaching result;
-  result.attachment = std::make_shared<Attachment>(
+  std::shared_ptr<TopicLink> link;
+  auto attachment = std::make_shared<Attachment>(
       Attachment{.id = body.attachment, .role = role, .lease_cell = body.lease_cell});
   {
     const std::lock_guard lock(links_mutex_);
     const auto known = links_.find(topic);
-    if (known != links_.end()) result.link = known->second.lock();
+    if (known != links_.end()) link = known->second.lock();
   }
-  const bool same = result.link != nullptr && !result.link->stale() && result.link->uuid() == body.uuid &&
-                    result.link->sleeper_bit() == body.sleeper_bit && result.link->id() == body.topic;
+  const bool same = link != nullptr && !link->stale() && link->uuid() == body.uuid &&
+                    link->sleeper_bit() == body.sleeper_bit && link->id() == body.topic;
   if (!same) {
-    if (result.link != nullptr) result.link->make_stale();
+    if (link != nullptr) link->make_stale();
     std::shared_ptr<Bells> bells;
     {
       const std::lock_guard lock(links_mutex_);
       bells = bells_;
     }
-    result.link = std::make_shared<TopicLink>(shared_from_this(), topic, std::move(bells), attached);
-    index_link(result.link);
+    link = std::make_shared<TopicLink>(shared_from_this(), topic, std::move(bells), attached);
+    index_link(link);
   }
-  result.link->add(result.attachment);
-  return result;
+  link->add(attachment);
+  return std::make_shared<Use>(std::move(link), std::move(attachment));
 }
 
 void BusCore::detach(TopicLink& link, const Attachment& attachment) noexcept {
@@ -187,15 +187,12 @@ std::shared_ptr<TopicLink> BusCore::find_link(control::TopicId id) {
 
 void BusCore::take_notice(control::Notice&& notice, std::vector<Fd>&& fds) {
   // Notices of topics that are not known (yet) may be dropped: whoever meets a lane or a ring that it does
-  // not know asks for it. Stopping and ErrorReply come before the connection ends, which is what is acted
-  // upon.
+  // not know asks for it. TopicGone is told by the fences, after the last record; Stopping and ErrorReply
+  // come before the connection ends, which is what is acted upon.
   if (const auto* lane = std::get_if<control::LaneOffer>(&notice)) {
     if (auto link = find_link(lane->topic)) link->take_offer(*lane, std::move(fds));
   } else if (const auto* ring = std::get_if<control::RingOffer>(&notice)) {
     if (auto link = find_link(ring->topic)) link->take_offer(*ring, std::move(fds));
-  } else if (const auto* gone = std::get_if<control::TopicGone>(&notice)) {
-    auto link = find_link(gone->topic);
-    if (link != nullptr && link->uuid() == gone->uuid) link->make_stale();
   }
 }
 

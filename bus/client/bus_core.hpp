@@ -30,6 +30,7 @@
 namespace busway::client {
 
 class TopicLink;
+class Use;
 struct Attachment;
 
 /// The mapped bells of one instance of the daemon.
@@ -69,12 +70,8 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
     }
   }
 
-  struct Attaching {
-    std::shared_ptr<TopicLink> link;
-    std::shared_ptr<Attachment> attachment;
-  };
-  Attaching attach(const std::string& topic, control::Role role, const Deadline& deadline);
-  /// Never throws: a daemon that is gone knows of no attachments.
+  std::shared_ptr<Use> attach(const std::string& topic, control::Role role, const Deadline& deadline);
+  /// For Use. Never throws: a daemon that is gone knows of no attachments.
   void detach(TopicLink& link, const Attachment& attachment) noexcept;
 
   /// Takes up notices and mends a lost connection if that is possible soon. For those who wait. Never throws.
@@ -94,8 +91,8 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   void reconnect(std::uint64_t seen, const Deadline& deadline);
   void after_reconnect(control::Connection& connection, const Deadline& deadline);
   void take_notice(control::Notice&& notice, std::vector<Fd>&& fds);
-  Attaching adopt(const std::string& topic, control::Role role,
-                  control::Answered<control::Attached>& attached);
+  std::shared_ptr<Use> adopt(const std::string& topic, control::Role role,
+                             control::Answered<control::Attached>& attached);
   std::shared_ptr<TopicLink> find_link(control::TopicId id);
   std::vector<std::shared_ptr<TopicLink>> live_links();
   void index_link(const std::shared_ptr<TopicLink>& link);

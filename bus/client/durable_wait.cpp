@@ -14,7 +14,7 @@ constexpr auto kAskFor = std::chrono::milliseconds{200};
 constexpr auto kAskEvery = std::chrono::milliseconds{20};
 
 const memory::PartitionMarks& marks_of(const DurableTarget& target) noexcept {
-  return target.link->marks(static_cast<std::uint32_t>(target.position.partition));
+  return target.link().marks(static_cast<std::uint32_t>(target.position.partition));
 }
 
 errc judge(const PartitionInfo& info, const Position& position) noexcept {
@@ -26,9 +26,10 @@ errc judge(const PartitionInfo& info, const Position& position) noexcept {
 errc ask_durable(const DurableTarget& target, const Deadline& deadline) {
   const auto partition = static_cast<std::uint32_t>(target.position.partition);
   try {
-    const auto answer = target.link->core().ask(
-        control::DescribeTopic{.name = target.link->name(), .from_partition = partition}, deadline);
-    if (answer.body.uuid != target.link->uuid() || answer.body.partitions.empty()) return errc::topic_deleted;
+    const auto answer = target.link().core().ask(
+        control::DescribeTopic{.name = target.link().name(), .from_partition = partition}, deadline);
+    if (answer.body.uuid != target.link().uuid() || answer.body.partitions.empty())
+      return errc::topic_deleted;
     const control::PartitionDescription& now = answer.body.partitions.front();
     PartitionInfo info;
     info.epoch = raw(now.epoch);
@@ -44,7 +45,7 @@ errc ask_durable(const DurableTarget& target, const Deadline& deadline) {
 
 void request_sync(const DurableTarget& target) noexcept {
   // relaxed: an ordinal that changed meanwhile costs one turn.
-  target.link->waker().request_sync(marks_of(target).ordinal.load(std::memory_order_relaxed));
+  target.link().waker().request_sync(marks_of(target).ordinal.load(std::memory_order_relaxed));
 }
 
 }  // namespace
@@ -62,7 +63,7 @@ errc look_durable(const DurableTarget& target) noexcept {
 }
 
 errc wait_durable(const DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin) {
-  TopicLink& link = *target.link;
+  TopicLink& link = target.link();
   errc answer = look_durable(target);
   if (answer != errc::would_block) return answer;
   request_sync(target);
@@ -98,7 +99,7 @@ errc wait_durable(const DurableTarget& target, const Deadline& deadline, std::ch
 void throw_unless_durable(errc code, const DurableTarget& target) {
   if (code == errc::ok) return;
   const std::string record = "record " + std::to_string(target.position.offset) + " of partition " +
-                             std::to_string(target.position.partition) + " of topic " + target.link->name();
+                             std::to_string(target.position.partition) + " of topic " + target.link().name();
   switch (code) {
     case errc::epoch_changed:
       throw Error(code, record + " was published under epoch " + std::to_string(target.position.epoch) +
@@ -150,7 +151,7 @@ class DurableWatcher : public wait::Watcher, public std::enable_shared_from_this
   }
 
  private:
-  TopicLink& link() const noexcept { return *wait_->target().link; }
+  TopicLink& link() const noexcept { return wait_->target().link(); }
 
   std::shared_ptr<DurableWait> wait_;
   std::coroutine_handle<> resume_;
@@ -161,7 +162,7 @@ class DurableWatcher : public wait::Watcher, public std::enable_shared_from_this
 
 void DurableWait::resume_when_settled(std::coroutine_handle<> resume) {
   request_sync(target_);
-  target_.link->core().notifier().arm(std::make_shared<DurableWatcher>(shared_from_this(), resume));
+  target_.link().core().notifier().arm(std::make_shared<DurableWatcher>(shared_from_this(), resume));
 }
 
 void DurableWait::check() {

@@ -20,8 +20,9 @@ namespace busway::client {
 
 /// Where a record lies, and how to ask after it.
 struct DurableTarget {
-  std::shared_ptr<TopicLink> link;
+  std::shared_ptr<Use> use;
   Position position;
+  TopicLink& link() const noexcept { return use->link(); }
 };
 
 /// errc::ok: durable. errc::would_block: not yet. Else it never will be, as far as can be told:

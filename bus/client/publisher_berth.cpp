@@ -31,21 +31,15 @@ LaneSeat::LaneSeat(OwnLane own)
              {book.get(), ring::LaneWriter<Atomics>::book_size(lane.info.bytes, lane.unit_shift)}) {}
 
 std::unique_ptr<Berth> PublisherCore::make_berth(const Deadline& deadline) {
-  auto attaching = core_->attach(topic_, control::Role::publisher, deadline);
   auto berth = std::make_unique<Berth>();
-  berth->link = std::move(attaching.link);
-  berth->attachment = std::move(attaching.attachment);
-  try {
-    berth->seats.resize(berth->link->partitions());
-    for (std::uint32_t number = 0; number < berth->link->partitions(); ++number) {
-      berth->seats[number].partition = berth->link->partition(number);
-      berth->seats[number].marks = &berth->link->marks(number);
-    }
-    add_lane(*berth, 0, deadline);
-  } catch (...) {
-    leave(*berth);
-    throw;
+  berth->use = core_->attach(topic_, control::Role::publisher, deadline);
+  berth->link = &berth->use->link();
+  berth->seats.resize(berth->link->partitions());
+  for (std::uint32_t number = 0; number < berth->link->partitions(); ++number) {
+    berth->seats[number].partition = berth->link->partition(number);
+    berth->seats[number].marks = &berth->link->marks(number);
   }
+  add_lane(*berth, 0, deadline);
   return berth;
 }
 
@@ -80,16 +74,13 @@ void PublisherCore::add_lane(Berth& berth, std::uint64_t least_record_bytes, con
 }
 
 void PublisherCore::leave(Berth& berth) noexcept {
-  if (fork_mark_.forked()) return;
-  if (!berth.link->stale()) {
-    try {
-      const Deadline deadline = Deadline::after(kFarewell);
-      for (const auto& lane : berth.lanes) berth.link->drop_lane(lane->lane.info, deadline);
-    } catch (const std::exception&) {
-      core_->tend();  // the daemon takes the lanes back when the session ends
-    }
+  if (fork_mark_.forked() || berth.link->stale()) return;
+  try {
+    const Deadline deadline = Deadline::after(kFarewell);
+    for (const auto& lane : berth.lanes) berth.link->drop_lane(lane->lane.info, deadline);
+  } catch (const std::exception&) {
+    return;  // the daemon takes the lanes back when the session ends
   }
-  if (berth.attachment != nullptr) core_->detach(*berth.link, *berth.attachment);
 }
 
 /// Lets go of what is no longer needed: lanes that were outgrown, rings left behind, old berths.

@@ -223,7 +223,7 @@ void PublisherCore::wake_unwoken() noexcept {
 // ---- durability
 
 DurableTarget PublisherCore::durable_target(const Position& position) const {
-  return {.link = berth_->link, .position = position};
+  return {.use = berth_->use, .position = position};
 }
 
 Position PublisherCore::publish_durable(const NewRecord& record) {

@@ -70,8 +70,8 @@ struct PartitionSeat {
 
 /// One attachment and what came of it.
 struct Berth {
-  std::shared_ptr<TopicLink> link;
-  std::shared_ptr<Attachment> attachment;
+  std::shared_ptr<Use> use;
+  TopicLink* link = nullptr;  ///< use's
   std::vector<PartitionSeat> seats;
   std::vector<std::unique_ptr<LaneSeat>> lanes;  ///< the active one last
   std::size_t open_loans = 0;

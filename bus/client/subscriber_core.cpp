@@ -46,18 +46,10 @@ SubscriberCore::SubscriberCore(std::shared_ptr<BusCore> core, std::string topic,
     : core_(std::move(core)), topic_(std::move(topic)), options_(options), batch_(options.max_poll_records) {
   const Deadline deadline = core_->usual_deadline();
   station_ = make_station(deadline);
-  try {
-    for (const auto& seat : station_->seats) seat->reader.seek(resolve(*seat, options_.from, deadline));
-  } catch (...) {
-    core_->detach(*station_->link, *station_->attachment);
-    throw;
-  }
+  for (const auto& seat : station_->seats) seat->reader.seek(resolve(*seat, options_.from, deadline));
 }
 
-SubscriberCore::~SubscriberCore() {
-  disarm();
-  core_->detach(*station_->link, *station_->attachment);
-}
+SubscriberCore::~SubscriberCore() { disarm(); }
 
 void SubscriberCore::choose_partitions(const TopicLink& link) {
   numbers_ = options_.partitions;
@@ -79,23 +71,17 @@ void SubscriberCore::choose_partitions(const TopicLink& link) {
 }
 
 std::unique_ptr<SubscriberCore::Station> SubscriberCore::make_station(const Deadline& deadline) {
-  auto attaching = core_->attach(topic_, control::Role::subscriber, deadline);
   auto station = std::make_unique<Station>();
-  station->link = std::move(attaching.link);
-  station->attachment = std::move(attaching.attachment);
+  station->use = core_->attach(topic_, control::Role::subscriber, deadline);
+  station->link = station->use->shared_link();
   station->source = std::make_unique<LinkSource>(station->link);
   station->source->set_deadline(deadline);
-  try {
-    if (options_.durable_only && !station->link->logged())
-      throw Error(errc::unsupported,
-                  "topic " + topic_ + " has storage=memory: nothing of it ever becomes durable");
-    choose_partitions(*station->link);
-    station->link->fetch_lanes(deadline);
-    for (const std::int32_t number : numbers_) add_seat(*station, static_cast<std::uint32_t>(number));
-  } catch (...) {
-    core_->detach(*station->link, *station->attachment);
-    throw;
-  }
+  if (options_.durable_only && !station->link->logged())
+    throw Error(errc::unsupported,
+                "topic " + topic_ + " has storage=memory: nothing of it ever becomes durable");
+  choose_partitions(*station->link);
+  station->link->fetch_lanes(deadline);
+  for (const std::int32_t number : numbers_) add_seat(*station, static_cast<std::uint32_t>(number));
   return station;
 }
 
@@ -104,7 +90,7 @@ void SubscriberCore::add_seat(Station& station, std::uint32_t partition) {
                                                  *station.source, station.lanes));
   Seat& seat = *station.seats.back();
   const ring::Partition& view = seat.reader.partition();
-  const std::optional<std::uint32_t> cell = station.attachment->lease_cell;
+  const std::optional<std::uint32_t> cell = station.use->attachment().lease_cell;
   if (!cell || *cell >= view.wait.cells) return;
   seat.lease.emplace(view.wait.leases[*cell]);
   if (view.reclaim != ring::Reclaim::block) return;
@@ -123,15 +109,12 @@ bool SubscriberCore::move_station() {
       throw Error(errc::topic_deleted, "topic " + topic_ + " was deleted");
     throw;
   }
-  if (station->link->uuid() != station_->link->uuid()) {
-    core_->detach(*station->link, *station->attachment);
+  if (station->link->uuid() != station_->link->uuid())
     throw Error(errc::topic_deleted, "topic " + topic_ + " was deleted and created anew: subscribe anew");
-  }
   for (std::size_t i = 0; i < station->seats.size(); ++i) {
     station->seats[i]->reader.seek(station_->seats[i]->reader.offset());
     add(counted_before_, station_->seats[i]->reader.counters());
   }
-  core_->detach(*station_->link, *station_->attachment);
   station_ = std::move(station);
   return true;
 }

@@ -99,8 +99,8 @@ class SubscriberCore {
 
   /// One attachment: replaced as a whole when the service was restarted.
   struct Station {
-    std::shared_ptr<TopicLink> link;
-    std::shared_ptr<Attachment> attachment;
+    std::shared_ptr<Use> use;
+    std::shared_ptr<TopicLink> link;  ///< use's
     std::unique_ptr<LinkSource> source;
     read::LaneCache lanes;
     std::vector<std::unique_ptr<Seat>> seats;

@@ -33,6 +33,8 @@ read::HeldRing held(const std::shared_ptr<MappedRing>& ring) { return {.view = r
 
 }  // namespace
 
+Use::~Use() { link_->core().detach(*link_, *attachment_); }
+
 TopicLink::TopicLink(std::shared_ptr<BusCore> core, std::string name, std::shared_ptr<Bells> bells,
                      control::Answered<control::Attached>& attached)
     : core_(std::move(core)),
@@ -223,7 +225,7 @@ read::HeldLane TopicLink::lane(std::uint32_t lane, std::uint32_t generation, con
     if (!got.fds.empty()) keep_lane(got.body.lane, std::move(got.fds.front()));
   } catch (const Error& error) {
     // It may have been retired since its slot was looked at: the reader looks again.
-    if (error.error() != errc::usage && error.error() != errc::limit_reached) throw;
+    if (error.error() != errc::unknown_topic) throw;
   }
   return known_lane(lane, generation);
 }

@@ -33,6 +33,24 @@ struct Attachment {
   std::optional<std::uint32_t> lease_cell{};
 };
 
+/// An attachment while somebody needs it: a publisher, a subscriber, a receipt that outlives its publisher.
+/// The last one to let go detaches. Thread safe.
+class Use {
+ public:
+  Use(std::shared_ptr<TopicLink> link, std::shared_ptr<Attachment> attachment) noexcept
+      : link_(std::move(link)), attachment_(std::move(attachment)) {}
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  ~Use();
+  TopicLink& link() const noexcept { return *link_; }
+  const std::shared_ptr<TopicLink>& shared_link() const noexcept { return link_; }
+  const Attachment& attachment() const noexcept { return *attachment_; }
+
+ private:
+  std::shared_ptr<TopicLink> link_;
+  std::shared_ptr<Attachment> attachment_;
+};
+
 /// A ring in this process.
 struct MappedRing {
   memory::Region region;

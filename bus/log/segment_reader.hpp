@@ -78,6 +78,9 @@ class SegmentReader {
   /// The plain records of the batch that next_batch() gave: decompressed if need be.
   ReadStatus batch_records(std::span<const std::byte>& records);
 
+  /// The batch that seek() or next_batch() stands in, after they said ok; valid until the next call.
+  const BatchView& batch() const noexcept { return batch_; }
+
   /// After `corrupt`: goes behind the bad bytes to the next valid batch below `written`; defect() then has
   /// the whole range. `end`: no valid batch follows.
   ReadStatus skip_bad(std::int64_t written);

@@ -80,8 +80,14 @@ LogCursor::Step LogCursor::deliver(RecordBatch& into) {
 
 LogCursor::Step LogCursor::next_batch(std::uint64_t bound) {
   log::BatchView batch;
-  if (const Step step = judge(reader_->next_batch(as_signed(bound), batch)); step != Step::done)
+  return enter_batch(reader_->next_batch(as_signed(bound), batch), bound);
+}
+
+/// The reader stands in a batch, or says why not.
+LogCursor::Step LogCursor::enter_batch(log::ReadStatus found, std::uint64_t bound) {
+  if (const Step step = judge(found); step != Step::done)
     return step == Step::again ? over_bad_region(bound) : step;
+  const log::BatchView& batch = reader_->batch();
   std::span<const std::byte> records;
   if (const Step step = judge(reader_->batch_records(records)); step != Step::done)
     return step == Step::again ? over_bad_region(bound) : step;
@@ -133,8 +139,7 @@ LogCursor::Step LogCursor::open_segment(Source& source, std::uint64_t bound) {
   else
     reader_ = std::make_unique<log::SegmentReader>(files_of(segments_.front()));
   standing_ = true;
-  const Step step = judge(reader_->seek(as_signed(next_), as_signed(bound)));
-  return step == Step::again ? over_bad_region(bound) : step == Step::done ? Step::again : step;
+  return enter_batch(reader_->seek(as_signed(next_), as_signed(bound)), bound);
 }
 
 /// The segment that is being read has nothing more below the bound.

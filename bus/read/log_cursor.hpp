@@ -40,6 +40,7 @@ class LogCursor {
 
   Step deliver(RecordBatch& into);
   Step next_batch(std::uint64_t bound);
+  Step enter_batch(log::ReadStatus found, std::uint64_t bound);
   Step open_segment(Source& source, std::uint64_t bound);
   Step behind_segment(Source& source, std::uint64_t bound);
   Step over_bad_region(std::uint64_t bound);

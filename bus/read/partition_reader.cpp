@@ -325,7 +325,7 @@ bool PartitionReader::asking(Progress& progress, Work&& work) {
 }
 
 HeldRing* PartitionReader::newest_ring() {
-  (void)choose_ring();
+  choose_ring();
   HeldRing* newest = nullptr;
   for (HeldRing& ring : rings_) {
     if (ring.view.generation > newest_named_ || !ring.view.enter()) continue;
@@ -337,7 +337,7 @@ HeldRing* PartitionReader::newest_ring() {
 std::uint64_t PartitionReader::earliest() {
   if (logged()) return partition_.marks.log_start->load(std::memory_order_acquire);
   std::uint64_t first = memory::kBaseUnset;
-  (void)newest_ring();
+  newest_ring();
   for (const HeldRing& ring : rings_) {
     if (ring.view.generation <= newest_named_ && ring.view.entered())
       first = std::min(first, ring.view.reclaimed->load(std::memory_order_acquire));
@@ -375,11 +375,12 @@ std::uint64_t PartitionReader::register_cursor(memory::Atomic64& cursor) {
 PartitionReader::Shown PartitionReader::show(ring::Lease<Atomics>* lease, std::size_t most, RecordBatch& into,
                                              const std::function<void(const Record&)>& each) {
   Shown shown;
+  if (ring_.keep == nullptr && !in_log_) static_cast<void>(asking(shown.progress, [&] { choose_ring(); }));
   if (lease != nullptr && !in_log_ && ring_.keep != nullptr && lease->take(ring_.view, offset_)) {
     try {
       shown.records = show_leased(*lease, most, each);
     } catch (...) {
-      (void)lease->release();
+      static_cast<void>(lease->release());
       throw;
     }
     shown.valid = lease->release();
