@@ -30,6 +30,7 @@ void SegmentReader::reset(const SegmentFiles& files) noexcept {
 void SegmentReader::stand_at(std::int64_t position, std::int64_t expected_offset) noexcept {
   next_position_ = position;
   expected_offset_ = expected_offset;
+  sought_ = -1;
   records_ = RecordCursor();
 }
 
@@ -58,6 +59,7 @@ ReadStatus SegmentReader::load_until(std::int64_t offset, std::int64_t written) 
   do {
     if (const ReadStatus status = load_batch(written); status != ReadStatus::ok) return status;
   } while (batch_.last_offset() < offset);
+  sought_ = next_offset_;
   return open_records();
 }
 
@@ -89,8 +91,10 @@ ReadStatus SegmentReader::advance(std::int64_t written) {
 }
 
 ReadStatus SegmentReader::next_batch(std::int64_t written, BatchView& batch) {
+  const bool stands_in_one = sought_ >= 0 && sought_ == next_offset_;
   records_ = RecordCursor();
-  const ReadStatus status = load_batch(written);
+  const ReadStatus status = stands_in_one ? ReadStatus::ok : load_batch(written);
+  sought_ = -1;
   batch = batch_;
   if (status == ReadStatus::ok) next_offset_ = std::max(next_offset_, expected_offset_);
   return status;
@@ -113,6 +117,7 @@ BatchError SegmentReader::check() const noexcept {
 }
 
 ReadStatus SegmentReader::load_batch(std::int64_t written) {
+  sought_ = -1;
   next_offset_ = std::max(next_offset_, expected_offset_);
   if (expected_offset_ >= written) return ReadStatus::end;
   batch_position_ = next_position_;

@@ -71,9 +71,9 @@ class SegmentReader {
     return ReadStatus::ok;
   }
 
-  /// The next whole batch below `written`; the records of the current one that were not asked for are passed
-  /// over. `batch` is valid until the next call. Its records may begin before the offset that seek() was
-  /// given.
+  /// The next whole batch below `written`: after seek() the one it stands in, else the one behind the last that was
+  /// looked at, whether its records were asked for or not. `batch` is valid until the next call. Its records may
+  /// begin before the offset that seek() was given.
   ReadStatus next_batch(std::int64_t written, BatchView& batch);
   /// The plain records of the batch that next_batch() gave: decompressed if need be.
   ReadStatus batch_records(std::span<const std::byte>& records);
@@ -114,6 +114,7 @@ class SegmentReader {
   std::int64_t batch_position_ = 0;   // of the current batch
   std::int64_t batch_expected_ = 0;   // what expected_offset_ was before it
   std::int64_t next_offset_ = 0;
+  std::int64_t sought_ = -1;  // next_offset_ when seek() had loaded a batch; -1: another was loaded since
   std::int64_t wanted_ = 0;  // records below are passed over
   std::int32_t epoch_ = -1;  // of the segment's batches; -1: none seen yet
   int error_number_ = 0;

@@ -307,5 +307,30 @@ TEST_F(SegmentReaderTest, TellsOfADescriptorThatCannotBeRead) {
   EXPECT_EQ(reader.error_number(), EBADF);
 }
 
+TEST_F(SegmentReaderTest, AfterASeekTheNextBatchIsTheOneItStandsIn) {
+  given_segment(6);
+  SegmentReader reader(files());
+  BatchView batch;
+  ASSERT_EQ(reader.seek(kBase, kEverything), ReadStatus::ok);
+  ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+  EXPECT_EQ(batch.base_offset(), kBase);
+  ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+  EXPECT_EQ(batch.base_offset(), kBase + kPerBatch);
+  ASSERT_EQ(reader.seek(kBase + 3 * kPerBatch + 4, kEverything), ReadStatus::ok);
+  ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+  EXPECT_EQ(batch.base_offset(), kBase + 3 * kPerBatch);
+}
+
+TEST_F(SegmentReaderTest, ABatchWhoseRecordsWereAskedForIsPassedOver) {
+  given_segment(6);
+  SegmentReader reader(files());
+  RecordView record;
+  BatchView batch;
+  ASSERT_EQ(reader.seek(kBase, kEverything), ReadStatus::ok);
+  ASSERT_EQ(reader.next(kEverything, record), ReadStatus::ok);
+  ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+  EXPECT_EQ(batch.base_offset(), kBase + kPerBatch);
+}
+
 }  // namespace
 }  // namespace busway::log
