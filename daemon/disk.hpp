@@ -70,10 +70,10 @@ class Disk {
 };
 
 struct DiskOptions {
-  DiskBackend backend{};   ///< disk.backend
-  unsigned depth = 256;    ///< operations in flight at most
-  unsigned threads = 4;    ///< of the thread backend
-  std::string trace_path;  ///< every event is appended to this file as a line of text; empty: no trace
+  DiskBackend backend{};     ///< disk.backend
+  unsigned depth = 256;      ///< operations in flight at most
+  unsigned threads = 4;      ///< of the thread backend
+  std::string trace_path{};  ///< every event is appended to this file as a line of text; empty: no trace
 };
 
 /// The backend that the options ask for; `automatic` probes io_uring and falls back to threads. Throws
