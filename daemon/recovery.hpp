@@ -61,7 +61,7 @@ struct RecoveryOptions {
   Offset offset_limit = -1;
   /// The rings survived (same boot, same keeper): all below this was in the files, every record at or above
   /// it is still in a ring. Nothing: the rings are gone.
-  std::optional<Offset> in_rings_from;
+  std::optional<Offset> in_rings_from = std::nullopt;
   /// Known to have been durable; the checkpoint's recovery point counts as well.
   Offset durable = 0;
   /// The keeper's own descriptor of the active segment: a sync error that the last worker's descriptor
@@ -69,7 +69,7 @@ struct RecoveryOptions {
   int keeper_fd = -1;
   std::int32_t index_interval_bytes = log::SegmentIndexer::kIntervalBytesDefault;
   /// Called now and then with bytes looked at and bytes to look at in all.
-  std::function<void(std::uint64_t done, std::uint64_t all)> progress;
+  std::function<void(std::uint64_t done, std::uint64_t all)> progress = {};
 };
 
 /// The segment that the log goes on in, as far as it has come.
