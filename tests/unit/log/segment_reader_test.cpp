@@ -277,6 +277,29 @@ TEST_F(SegmentReaderTest, HandsOutWholeBatches) {
   EXPECT_EQ(expected, end());
 }
 
+TEST_F(SegmentReaderTest, HandsOutTheBatchThatWasSought) {
+  given_segment(30);
+  SegmentReader reader(files());
+  BatchView batch;
+  for (std::int64_t offset = kBase; offset < end(); ++offset) {
+    ASSERT_EQ(reader.seek(offset, kEverything), ReadStatus::ok);
+    ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+    EXPECT_EQ(batch.base_offset(), offset - (offset - kBase) % kPerBatch);
+    EXPECT_EQ(reader.next_offset(), batch.next_offset());
+    const ReadStatus next = reader.next_batch(kEverything, batch);
+    if (reader.next_offset() < end()) {
+      EXPECT_EQ(next, ReadStatus::ok);
+    }
+  }
+  RecordView record;
+  ASSERT_EQ(reader.seek(kBase + 13, kEverything), ReadStatus::ok);
+  ASSERT_EQ(reader.next(kEverything, record), ReadStatus::ok);
+  ASSERT_EQ(reader.next_batch(kEverything, batch), ReadStatus::ok);
+  EXPECT_EQ(batch.base_offset(), kBase + 20) << "a batch that was begun is not handed out again";
+  ASSERT_EQ(reader.next(kEverything, record), ReadStatus::ok);
+  EXPECT_EQ(record.offset, kBase + 30);
+}
+
 TEST_F(SegmentReaderTest, TakesUpAnotherSegmentWithTheSameBuffers) {
   given_segment(4);
   SegmentReader reader(files());
