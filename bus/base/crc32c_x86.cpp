@@ -16,8 +16,10 @@
 #include <cstring>
 
 // GCC 12 warns about the registers that its own intrinsics leave undefined on purpose (GCC bug 105593).
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "bus/base/crc32c_math.hpp"
@@ -141,11 +143,12 @@ BUSWAY_AVX512 std::uint32_t by_vpclmulqdq(const void* data, std::size_t bytes,
   // The first 4 to 64 bytes at the end of a zeroed register; masked-out bytes are not touched. The CRC
   // register goes onto the first four: broadcast, turned so that its bytes meet theirs.
   const std::size_t zeros = 64 - odd;
-  const auto* start = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) - zeros);
+  const __mmask64 data_bytes = ~__mmask64{0} << zeros;
+  const __mmask64 register_bytes = __mmask64{0xF} << zeros;
   const std::uint32_t turned = std::rotl(crc, static_cast<int>(8 * (zeros % 4)));
-  __m512i x0 = _mm512_maskz_loadu_epi8(static_cast<__mmask64>(~std::uint64_t{0} << zeros), start);
-  x0 = _mm512_xor_si512(x0, _mm512_maskz_mov_epi8(static_cast<__mmask64>(std::uint64_t{0xF} << zeros),
-                                                  _mm512_set1_epi32(static_cast<int>(turned))));
+  const __m512i crc_everywhere = _mm512_set1_epi32(static_cast<int>(turned));
+  __m512i x0 = _mm512_maskz_loadu_epi8(data_bytes, at - zeros);
+  x0 = _mm512_xor_si512(x0, _mm512_maskz_mov_epi8(register_bytes, crc_everywhere));
   at += odd;
   const unsigned char* const end = static_cast<const unsigned char*>(data) + bytes;
 

@@ -4,12 +4,13 @@
 #include <cstring>
 
 #include "bus/base/fd.hpp"
+#include "bus/base/limits.hpp"
 
 namespace busway::log {
 namespace {
 
-constexpr std::size_t kWindow = 1024 * 1024;
-constexpr std::size_t kLoaderWindow = 64 * 1024;
+constexpr std::size_t kWindow = limits::kMiB;
+constexpr std::size_t kLoaderWindow = 64 * limits::kKiB;
 constexpr std::size_t kMagicAt = offsetof(BatchHeader, magic);
 
 void check(int io_error) {
@@ -30,8 +31,8 @@ bool search_accepts(const BatchView& batch, const SearchRules& rules) noexcept {
 BatchSearch::BatchSearch(const ByteSource& source, std::int64_t size)
     : source_(source), size_(size), window_(kWindow), loader_(kLoaderWindow) {}
 
-FoundBatch BatchSearch::find(std::int64_t from, const SearchRules& rules) {
-  FoundBatch found = scan(from, rules);
+FoundBatch BatchSearch::find(std::int64_t from, const SearchRules& rules, FoundBatch first) {
+  FoundBatch found = first ? first : scan(from, rules);
   while (found) {
     const Chain chain = follow(found, rules);
     if (chain.whole) return found;

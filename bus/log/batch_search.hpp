@@ -34,8 +34,9 @@ class BatchSearch {
   /// `size`: where the file ends for this search. `source` must outlive this.
   BatchSearch(const ByteSource& source, std::int64_t size);
 
-  /// The first valid batch that starts at `from` or later. Throws busway::Error (io).
-  FoundBatch find(std::int64_t from, const SearchRules& rules);
+  /// The first valid batch that starts at `from` or later; with `first`, a valid batch found by other means,
+  /// that one unless what follows contradicts it. Throws busway::Error (io).
+  FoundBatch find(std::int64_t from, const SearchRules& rules, FoundBatch first = {});
 
   /// Behind the last byte at or after `from` that is not zero; `from` if there is none. Throws busway::Error
   /// (io).

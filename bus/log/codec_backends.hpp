@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "bus/base/limits.hpp"
 #include "bus/log/batch_format.hpp"
 #include "bus/log/batch_view.hpp"
 #include "bus/log/growing_buffer.hpp"
@@ -34,7 +35,7 @@ class CodecBackend {
  protected:
   /// A first guess at the decompressed size.
   static std::size_t guess(std::size_t compressed, std::size_t most) noexcept {
-    constexpr std::size_t kLeast = 16 * 1024;
+    constexpr std::size_t kLeast = 16 * limits::kKiB;
     return std::min(most, std::max(kLeast, 4 * compressed));
   }
   /// More room behind `used` bytes: false once there are `most`.

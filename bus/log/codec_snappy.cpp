@@ -18,7 +18,7 @@ struct XerialHeader {
 static_assert(sizeof(XerialHeader) == 16 && alignof(XerialHeader) == 1);
 constexpr std::array<unsigned char, 8> kXerialMagic{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 constexpr std::int32_t kXerialVersion = 1;
-constexpr std::size_t kBlockBytes = 32 * 1024;
+constexpr std::size_t kBlockBytes = 32 * limits::kKiB;
 
 using BlockLength = BigEndian<std::int32_t>;
 

@@ -22,7 +22,7 @@ class Dumper {
  private:
   void batch(const SegmentScanner& scanner, const fs::path& path);
   void region(const fs::path& path, const BadRegion& bad);
-  void defect(Defect defect);
+  void defect(const Defect& defect);
 
   const DumpSink& sink_;
   Decompressor decompressor_;
@@ -30,7 +30,7 @@ class Dumper {
   std::int64_t defects_ = 0;
 };
 
-void Dumper::defect(Defect defect) {
+void Dumper::defect(const Defect& defect) {
   ++defects_;
   if (sink_.defect) sink_.defect(defect);
 }

@@ -21,7 +21,6 @@ void SegmentReader::reset(const SegmentFiles& files) noexcept {
   source_ = FdSource(files.log);
   loader_.forget();
   defect_ = {};
-  epoch_ = -1;
   error_number_ = 0;
   stand_at(0, files.base_offset);
   wanted_ = next_offset_ = files.base_offset;
@@ -112,9 +111,8 @@ ReadStatus SegmentReader::open_records() {
   return status;
 }
 
-BatchError SegmentReader::check() const noexcept {
-  return batch_.follows(expected_offset_, epoch_, files_.gaps);
-}
+// The epoch is not looked at: no record depends on it, and a damaged one must not cost any.
+BatchError SegmentReader::check() const noexcept { return batch_.follows(expected_offset_, -1, files_.gaps); }
 
 ReadStatus SegmentReader::load_batch(std::int64_t written) {
   sought_ = -1;
@@ -139,7 +137,6 @@ ReadStatus SegmentReader::load_batch(std::int64_t written) {
   if (batch_.last_offset() >= written) return ReadStatus::end;
   next_position_ += batch_.summary().bytes;
   expected_offset_ = batch_.next_offset();
-  epoch_ = batch_.leader_epoch();
   return ReadStatus::ok;
 }
 
@@ -169,7 +166,6 @@ ReadStatus SegmentReader::skip_bad(std::int64_t written) {
   options.position = batch_position_;
   options.next_offset = batch_expected_;
   options.offset_limit = written;
-  options.leader_epoch = epoch_;
   options.gaps = files_.gaps;
   options.check_records = true;
   try {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "bus/base/limits.hpp"
 #include "bus/log/batch_loader.hpp"
 #include "bus/log/batch_view.hpp"
 #include "bus/log/byte_source.hpp"
@@ -45,7 +46,7 @@ struct BadRegion {
 
 class SegmentReader {
  public:
-  static constexpr std::size_t kBufferBytes = 256 * 1024;
+  static constexpr std::size_t kBufferBytes = 256 * limits::kKiB;
 
   explicit SegmentReader(const SegmentFiles& files, std::size_t buffer_bytes = kBufferBytes,
                          std::size_t decompressed_most = kDecompressedBytesMost);
@@ -71,9 +72,9 @@ class SegmentReader {
     return ReadStatus::ok;
   }
 
-  /// The next whole batch below `written`: after seek() the one it stands in, else the one behind the last that was
-  /// looked at, whether its records were asked for or not. `batch` is valid until the next call. Its records may
-  /// begin before the offset that seek() was given.
+  /// The next whole batch below `written`: after seek() the one it stands in, else the one behind the last
+  /// that was looked at, whether its records were asked for or not. `batch` is valid until the next call. Its
+  /// records may begin before the offset that seek() was given.
   ReadStatus next_batch(std::int64_t written, BatchView& batch);
   /// The plain records of the batch that next_batch() gave: decompressed if need be.
   ReadStatus batch_records(std::span<const std::byte>& records);
@@ -115,8 +116,7 @@ class SegmentReader {
   std::int64_t batch_expected_ = 0;   // what expected_offset_ was before it
   std::int64_t next_offset_ = 0;
   std::int64_t sought_ = -1;  // next_offset_ when seek() had loaded a batch; -1: another was loaded since
-  std::int64_t wanted_ = 0;  // records below are passed over
-  std::int32_t epoch_ = -1;  // of the segment's batches; -1: none seen yet
+  std::int64_t wanted_ = 0;   // records below are passed over
   int error_number_ = 0;
 };
 

@@ -22,8 +22,11 @@ struct SegmentScanner::State {
 
   ScanEvent next();
   BatchError load(std::int64_t at, BatchView& view);
-  BatchError check(const BatchView& view) const noexcept;
+  BatchError check();
   BatchError check_records(const BatchView& view);
+  void settle_epoch();
+  bool contradicted();
+  void reload();
   bool is_gap();
   ScanEvent gap(std::int64_t at_offset) noexcept;
   ScanEvent resync(BatchError error, std::int64_t claimed_end);
@@ -63,7 +66,7 @@ SegmentScanner::State::State(std::unique_ptr<ByteSource> owned_source, const Byt
 ScanEvent SegmentScanner::State::next() {
   if (ended) return ScanEvent::end;
   BatchError error = load(position, batch);
-  if (error == BatchError::none) error = check(batch);
+  if (error == BatchError::none) error = check();
   if (error == BatchError::none && options.check_records) error = check_records(batch);
   if (error == BatchError::none) {
     batch_position = position;
@@ -89,11 +92,45 @@ BatchError SegmentScanner::State::load(std::int64_t at, BatchView& view) {
   return error;
 }
 
-BatchError SegmentScanner::State::check(const BatchView& view) const noexcept {
-  if (view.next_offset() > offset_limit) return BatchError::wrong_offset;
-  const bool risen = options.epochs_may_rise && view.leader_epoch() > epoch;
-  return view.follows(next_offset, risen ? -1 : epoch, options.gaps);
+// The batch at `position`, whose CRC is right, against what came before it.
+BatchError SegmentScanner::State::check() {
+  if (batch.next_offset() > offset_limit) return BatchError::wrong_offset;
+  if (epoch < 0 && !options.epochs_may_rise) settle_epoch();
+  const bool risen = options.epochs_may_rise && batch.leader_epoch() > epoch;
+  const BatchError error = batch.follows(next_offset, risen ? -1 : epoch, options.gaps);
+  if (error != BatchError::none || batch.base_offset() == next_offset) return error;
+  return contradicted() ? BatchError::wrong_offset : BatchError::none;
 }
+
+// The CRC does not cover the epoch, so a single batch's word is not enough: the first three decide, or the
+// first.
+void SegmentScanner::State::settle_epoch() {
+  const std::int32_t first = batch.leader_epoch();
+  const std::int64_t second_at = position + batch.summary().bytes;
+  BatchView view;
+  epoch = first;
+  if (load(second_at, view) == BatchError::none && view.leader_epoch() != first) {
+    const std::int32_t second = view.leader_epoch();
+    if (load(second_at + view.summary().bytes, view) == BatchError::none && view.leader_epoch() == second) {
+      epoch = second;
+    }
+  }
+  reload();
+}
+
+// A batch behind a gap, whose offset the CRC does not cover either: is the next one's below it, though not
+// below what was before?
+bool SegmentScanner::State::contradicted() {
+  const std::int64_t next = batch.next_offset();
+  BatchView behind;
+  const bool valid = load(position + batch.summary().bytes, behind) == BatchError::none;
+  const bool below = valid && behind.base_offset() < next && behind.base_offset() > next_offset;
+  reload();
+  return below;
+}
+
+// The loader has one batch at a time: after a look at another one, the batch at `position` again.
+void SegmentScanner::State::reload() { static_cast<void>(load(position, batch)); }
 
 BatchError SegmentScanner::State::check_records(const BatchView& view) {
   std::span<const std::byte> records;
@@ -148,7 +185,7 @@ FoundBatch SegmentScanner::State::search(std::int64_t claimed_end) {
     BatchView behind;
     if (claimed_end < size && load(claimed_end, behind) == BatchError::none &&
         search_accepts(behind, rules)) {
-      return {claimed_end, behind.base_offset()};
+      return BatchSearch(source, size).find(claimed_end, rules, {claimed_end, behind.base_offset()});
     }
   }
   return BatchSearch(source, size).find(position + 1, rules);

@@ -23,11 +23,10 @@ struct ScanOptions {
   std::int64_t position = 0;       ///< start here: 0, or where a valid batch is known to start
   std::int64_t next_offset = -1;   ///< the offset that the batch there has; -1: the segment's base offset
   std::int64_t offset_limit = -1;  ///< a batch that ends at or above this is bad (`granted`); -1: base + 2^31
-  std::int32_t leader_epoch =
-      -1;                        ///< the epoch that every batch must have; -1: that of the first valid batch
-  bool gaps = false;             ///< offsets may be missing between batches (a compacted log)
-  bool epochs_may_rise = false;  ///< a segment written by Kafka itself
-  bool check_records = false;    ///< decompress and walk every record, headers too
+  std::int32_t leader_epoch = -1;  ///< the epoch that every batch must have; -1: what the first three say
+  bool gaps = false;               ///< offsets may be missing between batches (a compacted log)
+  bool epochs_may_rise = false;    ///< a segment written by Kafka itself
+  bool check_records = false;      ///< decompress and walk every record, headers too
   std::int32_t batch_bytes_most = kBatchBytesMost;
 };
 

@@ -85,7 +85,7 @@ void Verifier::defect(DefectKind kind, const fs::path& file, std::int64_t positi
 }
 
 void Verifier::progress(std::int64_t bytes) {
-  constexpr std::int64_t kStep = 16 * 1024 * 1024;
+  constexpr std::int64_t kStep = std::int64_t{16} << 20;
   done_ += bytes;
   if (!options_.progress || done_ - told_ < kStep) return;
   told_ = done_;

@@ -226,15 +226,26 @@ TEST_F(SegmentReaderTest, SkipsABatchWhoseRecordsAreBeyondItsLimit) {
   EXPECT_EQ(offsets(reader, kEverything, &status), range(kBase + 30, kBase + 50));
 }
 
-TEST_F(SegmentReaderTest, NoticesABatchOfAnotherEpochOrOffset) {
-  given_segment(3);
-  builder_->add(build_batch(numbered_records(end(), 10), end(), 5)).write();
-  open();
+TEST_F(SegmentReaderTest, LosesNothingToADamagedEpoch) {
+  given_segment(4);
+  flip_bit(builder_->positions()[0] + 14);
+  flip_bit(builder_->positions()[2] + 14);
   SegmentReader reader(files());
-  ReadStatus status = ReadStatus::ok;
-  EXPECT_EQ(offsets(reader, kEverything, &status), range(kBase, kBase + 30));
-  EXPECT_EQ(status, ReadStatus::corrupt);
-  EXPECT_EQ(reader.defect().error, BatchError::wrong_epoch);
+  EXPECT_EQ(offsets(reader, kEverything), range(kBase, end()));
+}
+
+TEST_F(SegmentReaderTest, NoticesADamagedOffsetAndLosesOnlyItsBatch) {
+  for (const std::int64_t byte : {5, 6, 7}) {
+    given_segment(5);
+    flip_bit(builder_->positions()[2] + byte);
+    SegmentReader reader(files());
+    ReadStatus status = ReadStatus::ok;
+    EXPECT_EQ(offsets(reader, kEverything, &status), range(kBase, kBase + 20));
+    ASSERT_EQ(status, ReadStatus::corrupt);
+    EXPECT_EQ(reader.defect().error, BatchError::wrong_offset);
+    ASSERT_EQ(reader.skip_bad(kEverything), ReadStatus::ok);
+    EXPECT_EQ(offsets(reader, kEverything), range(kBase + 30, end()));
+  }
 }
 
 TEST_F(SegmentReaderTest, TakesGapsOnlyInACompactedLog) {

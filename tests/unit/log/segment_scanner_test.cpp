@@ -151,9 +151,7 @@ TEST_F(Scan, FindsEveryFlippedBitAndKeepsEveryOtherBatch) {
     damaged[bit / 8] ^= std::byte(1U << (bit % 8));
     const auto hit = static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), bit / 8) -
                                               starts_.begin() - 1);
-    ScanOptions options;
-    options.leader_epoch = 3;
-    const Story story = scan(damaged, kBase, options);
+    const Story story = scan(damaged, kBase);
     ASSERT_EQ(story.batches, bases_without(hit)) << "bit " << bit;
     ASSERT_EQ(story.bad.size(), 1U) << "bit " << bit;
     ASSERT_EQ(story.bad[0].position, static_cast<std::int64_t>(starts_[hit]));
@@ -226,9 +224,9 @@ TEST_F(Scan, StartsInTheMiddleWhenTold) {
 
 TEST_F(Scan, AcceptsRisingEpochsOnlyFromKafka) {
   add(numbered_records(next_, 5), 3);
+  add(numbered_records(next_, 5), 3);
   add(numbered_records(next_, 5), 4);
-  add(numbered_records(next_, 5), 4);
-  EXPECT_EQ(scan(bytes_, kBase).batches.size(), 1U);
+  EXPECT_EQ(scan(bytes_, kBase).batches.size(), 2U);
   ScanOptions foreign;
   foreign.epochs_may_rise = true;
   EXPECT_EQ(scan(bytes_, kBase, foreign).batches, bases_);
@@ -284,6 +282,27 @@ TEST_F(Scan, KeepsWhatIsValidBetweenTwoDamagedHeaders) {
   EXPECT_EQ(story.bad.size(), 2U);
 }
 
+// The batch behind a damaged one has a damaged offset, which its CRC does not cover.
+TEST_F(Scan, DoesNotLoseTheRestToAnOffsetThatIsTooHigh) {
+  given_batches(8);
+  bytes_[starts_[2] + 80] ^= std::byte{1};
+  bytes_[starts_[3] + 5] ^= std::byte{1};
+  std::vector<std::int64_t> expected = bases_;
+  expected.erase(expected.begin() + 2, expected.begin() + 4);
+  EXPECT_EQ(scan(bytes_, kBase).batches, expected);
+}
+
+TEST_F(Scan, DoesNotLoseTheRestOfACompactedLogToAnOffsetThatIsTooHigh) {
+  given_batches(3);
+  next_ += 100;
+  given_batches(3);
+  ScanOptions compacted;
+  compacted.gaps = true;
+  EXPECT_EQ(scan(bytes_, kBase, compacted).batches, bases_);
+  bytes_[starts_[1] + 5] ^= std::byte{1};
+  EXPECT_EQ(scan(bytes_, kBase, compacted).batches, bases_without(1));
+}
+
 TEST_F(Scan, ThrowsWhatTheDiskSays) {
   given_batches(2);
   MemorySource source(bytes_);
@@ -304,6 +323,47 @@ TEST(ScanProperties, GarbageNeverYieldsABatchNorLosesOneBehindIt) {
     RC_ASSERT(story.batches == std::vector<std::int64_t>{7});
     RC_ASSERT(story.bad.size() == 1U);
     RC_ASSERT(story.bad[0].bytes == std::ssize(garbage));
+  }));
+}
+
+// Stretches of the file are overwritten; wherever they are, what they did not touch is kept, and nothing else
+// appears.
+TEST(ScanProperties, KeepsExactlyTheBatchesThatWereNotTouched) {
+  EXPECT_TRUE(rc::check([] {
+    const int count = *rc::gen::inRange(1, 12);
+    ByteString bytes;
+    std::vector<std::size_t> ends;
+    std::vector<std::int64_t> bases;
+    std::int64_t next = 50;
+    for (int i = 0; i < count; ++i) {
+      const int records = *rc::gen::inRange(1, 6);
+      const BuiltBatch batch = build_batch(numbered_records(next, records), next, 2);
+      bytes.insert(bytes.end(), batch.bytes.begin(), batch.bytes.end());
+      ends.push_back(bytes.size());
+      bases.push_back(next);
+      next = batch.summary.next_offset();
+    }
+    const ByteString whole = bytes;
+    const int stretches = *rc::gen::inRange(0, 4);
+    for (int i = 0; i < stretches; ++i) {
+      const auto at = *rc::gen::inRange<std::size_t>(0, bytes.size());
+      const auto length = std::min(bytes.size() - at, *rc::gen::inRange<std::size_t>(1, 200));
+      const bool zeros = *rc::gen::arbitrary<bool>();
+      for (std::size_t k = at; k < at + length; ++k) {
+        bytes[k] = zeros ? std::byte{0} : static_cast<std::byte>(*rc::gen::arbitrary<std::uint8_t>());
+      }
+    }
+    std::vector<std::int64_t> expected;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      const auto from = static_cast<std::ptrdiff_t>(i == 0 ? 0 : ends[i - 1]);
+      const auto to = static_cast<std::ptrdiff_t>(ends[i]);
+      if (std::equal(bytes.begin() + from, bytes.begin() + to, whole.begin() + from))
+        expected.push_back(bases[i]);
+    }
+    ScanOptions options;
+    options.leader_epoch = 2;
+    options.offset_limit = next;
+    RC_ASSERT(scan(bytes, 50, options).batches == expected);
   }));
 }
 
