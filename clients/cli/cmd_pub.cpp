@@ -117,8 +117,11 @@ std::ptrdiff_t first_too_large(Bus& bus, const std::string& topic,
       const std::string& text = setting->second;
       std::from_chars(text.data(), text.data() + text.size(), most);
     }
+    std::size_t headers = 0;  // the same ones for every record
+    for (const Header& header : batch.front().headers) headers += header.name.size() + header.value.size();
     for (std::size_t at = 0; at < batch.size(); ++at) {
-      if (batch[at].key.size() + batch[at].value.size() > most) return static_cast<std::ptrdiff_t>(at);
+      if (batch[at].key.size() + batch[at].value.size() + headers > most)
+        return static_cast<std::ptrdiff_t>(at);
     }
   } catch (const std::exception&) {  // the refusal itself is what the person has to hear of
   }

@@ -97,8 +97,8 @@ class Printer {
   void tell_losses() {
     const std::uint64_t lost = subscriber_.counters().lost;
     if (lost == told_lost_) return;
-    std::cerr << "busway: " << human_count(lost - told_lost_) << " records of topic \"" << options_.topic
-              << "\" were gone before they could be read (retention.ms, retention.bytes; for memory topics: "
+    std::cerr << "busway: " << human_count(lost - told_lost_) << " records of topic " << options_.topic
+              << " were gone before they could be read (retention.ms, retention.bytes; for memory topics: "
                  "overflow)\n";
     told_lost_ = lost;
   }

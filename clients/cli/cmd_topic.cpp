@@ -27,8 +27,6 @@ Settings parse_settings(const std::vector<std::string>& given) {
   return settings;
 }
 
-std::string quoted(const std::string& name) { return '"' + name + '"'; }
-
 std::string describe_text(const TopicInfo& topic) {
   std::string out = "topic       " + topic.name + "\nuuid        " + topic.uuid + "\npartitions  " +
                     std::to_string(topic.partitions.size()) + '\n';
@@ -78,7 +76,7 @@ void print(const std::string& text) {
 int run(const TopicCreate& options, const std::string& socket) {
   const TopicSpec spec{options.partitions, parse_settings(options.config)};
   connect_to(socket).create_topic(options.name, spec);
-  std::cerr << "created topic " << quoted(options.name) << " with " << options.partitions
+  std::cerr << "created topic " << options.name << " with " << options.partitions
             << (options.partitions == 1 ? " partition\n" : " partitions\n");
   return kDone;
 }
@@ -105,13 +103,13 @@ int run(const TopicDescribe& options, const std::string& socket) {
 int run(const TopicAlter& options, const std::string& socket) {
   const Settings settings = parse_settings(options.config);
   connect_to(socket).alter_topic(options.name, settings);
-  std::cerr << "altered topic " << quoted(options.name) << '\n';
+  std::cerr << "altered topic " << options.name << '\n';
   return kDone;
 }
 
 int run(const TopicDelete& options, const std::string& socket) {
   connect_to(socket).delete_topic(options.name);
-  std::cerr << "deleted topic " << quoted(options.name) << '\n';
+  std::cerr << "deleted topic " << options.name << '\n';
   return kDone;
 }
 

@@ -36,7 +36,7 @@ class StoppedLog : public ::testing::Test {
 };
 
 TEST_F(StoppedLog, Verifies) {
-  const std::string text = daemon.ok({"log", "verify", daemon.data()});
+  const std::string text = daemon.ok({"log", "verify", daemon.partition("t")});
   EXPECT_NE(text.find("3 records"), std::string::npos) << text;
   EXPECT_NE(text.find("no defect"), std::string::npos) << text;
   const json report = json::parse(daemon.ok({"log", "verify", "--json", segment()}));
