@@ -38,7 +38,6 @@ LogProgress LogCursor::read(Source& source, std::uint64_t offset, std::uint64_t 
       step = open_segment(source, bound);
     if (step == Step::end) step = behind_segment(source, bound);
     if (into.size() > before) return LogProgress::records;
-    if (step == Step::missing) return LogProgress::missing;
     if (step == Step::failed) return LogProgress::failed;
   }
   return LogProgress::end;
@@ -131,7 +130,12 @@ LogCursor::Step LogCursor::open_segment(Source& source, std::uint64_t bound) {
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
   if (segments_.empty() || segments_.front().base > next_) segments_ = source.segments(partition_, next_);
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
-  if (segments_.empty()) return Step::missing;
+  if (segments_.empty()) {
+    // Everything below the bound lay in files before the bound was loaded, so where no file is there is a
+    // gap: the log end jumped, and nothing was written since.
+    pass_to(bound, skipped_);
+    return Step::again;
+  }
   pass_to(std::min(segments_.front().base, bound), skipped_);
   if (next_ >= bound) return Step::again;
   if (reader_)
@@ -157,7 +161,7 @@ LogCursor::Step LogCursor::behind_segment(Source& source, std::uint64_t bound) {
   const bool still_last = !segments_.empty() && segments_.front().base == base &&
                           segments_.front().next_base == OpenSegment::kActive;
   if (still_last) pass_to(bound, skipped_);
-  return segments_.empty() ? Step::missing : Step::again;
+  return Step::again;
 }
 
 }  // namespace busway::read

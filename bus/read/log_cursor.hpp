@@ -17,7 +17,6 @@ namespace busway::read {
 enum class [[nodiscard]] LogProgress : std::uint8_t{
     records,  ///< at least one was added
     end,      ///< nothing more below the bound: next_offset() is the bound, or beyond
-    missing,  ///< the daemon names no segment at or behind the offset
     failed,   ///< an operating system error: error_number()
 };
 
@@ -36,7 +35,7 @@ class LogCursor {
   int error_number() const noexcept { return reader_ ? reader_->error_number() : 0; }
 
  private:
-  enum class Step : std::uint8_t { again, done, end, missing, failed };
+  enum class Step : std::uint8_t { again, done, end, failed };
 
   Step deliver(RecordBatch& into);
   Step next_batch(std::uint64_t bound);

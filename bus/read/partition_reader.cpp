@@ -282,9 +282,6 @@ bool PartitionReader::read_log(RecordBatch& into, Progress& progress) {
     case LogProgress::end:
       in_log_ = false;
       return true;
-    case LogProgress::missing:
-      progress = Progress::stalled;
-      return false;
     case LogProgress::failed:
       break;
   }

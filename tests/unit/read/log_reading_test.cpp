@@ -110,6 +110,18 @@ TEST_F(LogReading, PassesOverAJump) {
   EXPECT_EQ(reader.counters().lost, 0u);
 }
 
+TEST_F(LogReading, PassesOverAJumpWithNothingBehindIt) {
+  start_ring();
+  publish_and_drain(20);
+  rings_.clear();
+  segments_.rbegin()->second.next_base = 20;  // closed, and no segment begun at 1000 yet
+  marks().written.store(1000);
+  auto reader = make_reader();
+  EXPECT_EQ(read_all(reader), expected(0, 20));
+  EXPECT_EQ(reader.offset(), 1000u);
+  EXPECT_EQ(reader.counters().skipped, 980u);
+}
+
 TEST_F(LogReading, CountsWhatRetentionDeleted) {
   start_ring();
   for (const std::uint64_t base : {0U, 20U, 40U}) {
