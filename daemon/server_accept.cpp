@@ -8,8 +8,6 @@
 namespace busway::daemon {
 namespace {
 
-using control::Transfer;
-
 constexpr int kAcceptsPerTurn = 32;
 /// Connections that have not said hello, of all uids; beyond it the oldest has to go. Whoever says hello at
 /// once, as the library does, is never among the oldest for long.
