@@ -37,10 +37,19 @@ FoundBatch BatchSearch::find(std::int64_t from, const SearchRules& rules, FoundB
     const Chain chain = follow(found, rules);
     if (chain.whole) return found;
     const FoundBatch later = scan(chain.position, rules);
-    if (!later || later.base_offset >= chain.next_offset) return found;
+    if (!later || !contradicts(later, chain, rules)) return found;
     found = later;
   }
   return found;
+}
+
+// Base offsets lie outside the CRC. Two batches side by side whose offsets do not meet: one has a damaged
+// offset. The later one has the right one if it is below the other's end, or if the batch behind it goes on
+// from there.
+bool BatchSearch::contradicts(const FoundBatch& later, const Chain& chain, const SearchRules& rules) {
+  if (later.base_offset < chain.next_offset) return true;
+  const bool side_by_side = later.position == chain.position && later.base_offset != chain.next_offset;
+  return side_by_side && !rules.gaps && chain.batches == 1 && follow(later, rules).batches > 1;
 }
 
 FoundBatch BatchSearch::scan(std::int64_t from, const SearchRules& rules) {
@@ -76,7 +85,7 @@ FoundBatch BatchSearch::try_at(std::int64_t position, std::span<const std::byte>
 }
 
 BatchSearch::Chain BatchSearch::follow(FoundBatch from, const SearchRules& rules) {
-  Chain chain{from.position, from.base_offset, false};
+  Chain chain{from.position, from.base_offset, 0, false};
   while (chain.position < size_) {
     const auto bytes = window_.view(source_, chain.position, kBatchHeaderBytes);
     check(window_.error());
@@ -91,6 +100,7 @@ BatchSearch::Chain BatchSearch::follow(FoundBatch from, const SearchRules& rules
       return chain;
     chain.position += batch.summary().bytes;  // beyond the end: a torn batch, which is an end as well
     chain.next_offset = batch.next_offset();
+    ++chain.batches;
   }
   chain.whole = true;
   return chain;

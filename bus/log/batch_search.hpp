@@ -46,11 +46,13 @@ class BatchSearch {
   struct Chain {
     std::int64_t position = 0;  // where it ends
     std::int64_t next_offset = 0;
+    int batches = 0;
     bool whole = false;  // ends with the data, not in the middle of something
   };
   FoundBatch scan(std::int64_t from, const SearchRules& rules);
   FoundBatch try_at(std::int64_t position, std::span<const std::byte> bytes, const SearchRules& rules);
   Chain follow(FoundBatch from, const SearchRules& rules);
+  bool contradicts(const FoundBatch& later, const Chain& chain, const SearchRules& rules);
 
   const ByteSource& source_;
   std::int64_t size_;

@@ -292,6 +292,23 @@ TEST_F(Scan, DoesNotLoseTheRestToAnOffsetThatIsTooHigh) {
   EXPECT_EQ(scan(bytes_, kBase).batches, expected);
 }
 
+// Zeros over the end of a batch and the whole base offset of the next one, which makes that 0: a possible
+// offset here.
+TEST(ScanFromZero, GivesNoBatchAnOffsetThatIsNotItsOwn) {
+  ByteString bytes;
+  std::vector<std::size_t> starts;
+  for (std::int64_t base = 0; base < 30; base += 5) {
+    const BuiltBatch batch = build_batch(numbered_records(base, 5), base, 3);
+    starts.push_back(bytes.size());
+    bytes.insert(bytes.end(), batch.bytes.begin(), batch.bytes.end());
+  }
+  for (std::size_t at = starts[1] - 100; at < starts[1] + 8; ++at) bytes[at] = std::byte{0};
+  const Story story = scan(bytes, 0);
+  EXPECT_EQ(story.batches, (std::vector<std::int64_t>{10, 15, 20, 25}));
+  ASSERT_EQ(story.bad.size(), 1U);
+  EXPECT_EQ(story.bad[0].bytes, static_cast<std::int64_t>(starts[2]));
+}
+
 TEST_F(Scan, DoesNotLoseTheRestOfACompactedLogToAnOffsetThatIsTooHigh) {
   given_batches(3);
   next_ += 100;
