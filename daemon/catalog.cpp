@@ -10,8 +10,6 @@
 namespace busway::daemon {
 namespace {
 
-constexpr std::int64_t kRetentionEveryMs = 5000;
-
 /// Names that the data directory uses itself.
 bool reserved_name(const std::string& name) { return name.starts_with("__busway"); }
 
@@ -146,7 +144,7 @@ void Catalog::tick() {
 
 void Catalog::slow_tick() {
   const std::int64_t now_ms = coarse_unix_ms();
-  const bool retention = now_ms - retention_checked_ms_ >= kRetentionEveryMs;
+  const bool retention = now_ms - retention_checked_ms_ >= services_.config.retention_check_ms;
   if (retention) retention_checked_ms_ = now_ms;
   for (const auto& [name, topic] : topics_) {
     if (!topic->warm()) continue;

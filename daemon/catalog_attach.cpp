@@ -159,7 +159,7 @@ Answer<control::Lane> Catalog::new_lane(const SessionInfo& session, const contro
   if (lanes_of(session.peer.uid) >= static_cast<std::uint64_t>(services_.config.lanes_per_uid_max)) {
     throw Error(errc::limit_reached, "uid " + std::to_string(session.peer.uid) + " has " +
                                          std::to_string(services_.config.lanes_per_uid_max) +
-                                         " lanes, the most that lanes.max.per.uid allows");
+                                         " lanes, the most that lanes.per.uid.max allows");
   }
   const auto lane = topic.memory().make_lane(request.least_record_bytes, session.number, session.peer.uid);
   offer_lane(topic, *lane);

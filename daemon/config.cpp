@@ -79,6 +79,11 @@ constexpr std::array kTable = {
         {"granted.step", integer, "1048576", 64, 1LL << 31, true,
          "Offsets granted ahead at once. After a crash of the whole machine a partition "
          "skips what was granted and not used."}),
+    row<&Config::retention_check_ms>(
+        {"log.retention.check.interval.ms", milliseconds, "60s", 100, kMost, true,
+         "How often the daemon looks for segments that retention.ms and retention.bytes delete."}),
+    row<&Config::disk_trace_path>({"disk.trace.path", text, "", 0, kPathMost, false,
+                                   "File that every write and sync is traced to; empty: no trace."}),
     row<&Config::sweep_interval_ms>({"sweep.interval.ms", milliseconds, "100", 10, 60'000, true,
                                      "How often the daemon looks for sleepers whose wake-up was lost."}),
 };

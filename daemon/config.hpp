@@ -43,6 +43,8 @@ struct Config {
   LogLevel log_level = LogLevel::info;
   std::int64_t granted_step = 1048576;
   std::int64_t sweep_interval_ms = 100;
+  std::int64_t retention_check_ms = 60'000;
+  std::string disk_trace_path;
   TopicConfig topic_defaults;
   Acl acl;
 };

@@ -50,6 +50,7 @@ class Drain {
 
   // On the drain thread only.
 
+  void reconfigure(const DrainOptions& options) noexcept { options_ = options; }
   void add(std::shared_ptr<PartitionDrain> partition);
   PartitionDrain* find(std::uint32_t ordinal) noexcept;
   /// Takes a partition out once nothing of it is in flight, then calls `done` (on the drain thread) with it.

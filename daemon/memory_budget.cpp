@@ -22,7 +22,7 @@ void MemoryBudget::charge(uid_t uid, std::uint64_t bytes, const std::string& wha
   const std::uint64_t mine = used_by_[uid];
   if (uid != own_uid_ && bytes > most_per_uid_ - std::min(most_per_uid_, mine)) {
     throw Error(errc::budget_exceeded, over(what, bytes, mine, most_per_uid_,
-                                            "memory.max.bytes.per.uid, for uid " + std::to_string(uid)));
+                                            "memory.per.uid.max.bytes, for uid " + std::to_string(uid)));
   }
   charge_taken_up(uid, bytes);
 }

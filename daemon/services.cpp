@@ -1,7 +1,5 @@
 #include "daemon/services.hpp"
 
-#include <algorithm>
-
 namespace busway::daemon {
 
 std::uint32_t OrdinalPool::take() {
@@ -40,8 +38,7 @@ void OrdinalPool::give_back(std::uint32_t ordinal) {
 std::uint64_t granted_step(const Config& config, TopicStorage storage) noexcept {
   // A memory topic has no drain that sees it run out: its grant is looked at by the clock, so it is larger.
   if (storage == TopicStorage::memory) return std::uint64_t{1} << 28;
-  return std::max<std::uint64_t>(static_cast<std::uint64_t>(config.granted_step),
-                                 16 * limits::kRingSlotsMost);
+  return static_cast<std::uint64_t>(config.granted_step);
 }
 
 }  // namespace busway::daemon

@@ -42,8 +42,7 @@ struct Services {
   OrdinalPool& ordinals;
 };
 
-/// How far `granted` is ahead of the log end. Several times the largest ring, or publishers would wait for
-/// grants.
+/// How far `granted` is ahead of the log end.
 std::uint64_t granted_step(const Config& config, TopicStorage storage) noexcept;
 
 }  // namespace busway::daemon

@@ -1,6 +1,5 @@
 #include "daemon/worker.hpp"
 
-#include <cstdlib>
 #include <optional>
 
 #include <unistd.h>
@@ -33,8 +32,7 @@ ServerLimits server_limits(const Config& config) {
 }
 
 std::unique_ptr<Disk> open_disk(const Config& config) {
-  const char* trace = std::getenv("BUSWAY_DISK_TRACE");
-  return make_disk({.backend = config.disk_backend, .trace_path = trace == nullptr ? "" : trace});
+  return make_disk({.backend = config.disk_backend, .trace_path = config.disk_trace_path});
 }
 
 /// The bells that an earlier worker left, or new ones under a new instance id.
@@ -157,6 +155,7 @@ void Worker::State::reload() {
     budget_.set_limits(static_cast<std::uint64_t>(config_.memory_max_bytes),
                        static_cast<std::uint64_t>(config_.memory_per_uid_max_bytes));
     server_.set_limits(server_limits(config_));
+    drain_.post([this, options = drain_options(config_)] { drain_.reconfigure(options); });
     catalog_.reconfigured();
     for (const std::string& sentence : changed.pending) log_warning(sentence);
     log_info("configuration reloaded");
