@@ -67,7 +67,7 @@ class PartitionLog {
   /// `tag` marks this log's tokens on the disk: see tag_of(). Opens the active segment. Throws errc::io.
   PartitionLog(const StoreContext& context, std::uint32_t tag, const TopicConfig& config,
                RecoveredLog recovered, const std::string& directory);
-  /// Nothing may be in flight. Releases staging; makes nothing durable: that is close().
+  /// Releases staging, unless something is in flight; makes nothing durable: that is close().
   ~PartitionLog();
   PartitionLog(const PartitionLog&) = delete;
   PartitionLog& operator=(const PartitionLog&) = delete;

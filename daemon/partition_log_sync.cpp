@@ -186,10 +186,12 @@ void PartitionLog::seal_durable_segments() {
   while (!open_.empty()) {
     OpenSegment& segment = open_.front();
     if (segment.next_base == SegmentInfo::kOpenEnd || segment.next_base > durable_) return;
-    if (!segment.index) finish_index();
+    const bool indexer_is_here = !segment.index;
+    if (indexer_is_here) finish_index();
     submit_seal(segment, segment.next_base);
     open_.pop_front();
     ++first_open_;
+    if (indexer_is_here && !open_.empty()) begin_index(first_open_);
   }
 }
 

@@ -11,8 +11,8 @@
 namespace busway::daemon {
 namespace {
 
-/// One recovery of one partition. Segments are looked at from the last to the first, so that of each it is
-/// known what the later ones hold.
+/// One recovery of one partition. First all segments are looked at, then they are mended from the last to the
+/// first, so that of each it is known what the later ones hold.
 class Recovery {
  public:
   Recovery(FileSystem& files, const std::string& directory, const RecoveryOptions& options)
@@ -23,15 +23,17 @@ class Recovery {
     if (const int listed = files_.list(directory_, names); listed != -ENOENT) {
       check_file(listed, "cannot list", directory_);
     }
-    had_checkpoint_ = false;
-    if (const auto values = Checkpoint::load(files_, directory_)) {
-      log_.checkpoint = *values;
-      had_checkpoint_ = true;
-    }
+    const auto checkpoint = Checkpoint::load(files_, directory_);
+    had_checkpoint_ = checkpoint.has_value();
+    log_.checkpoint = checkpoint.value_or(CheckpointValues{});
+    checkpoint_damaged_ = !had_checkpoint_ && std::ranges::count(names, Checkpoint::kFileName) > 0;
     take_names(names);
     if (bases_.empty() && !had_checkpoint_) return std::move(log_);
     sync_keeper_fd();
     plan();
+    scans_.resize(bases_.size());
+    // Forwards, as a hole may end the log; bases_ may become shorter.
+    for (std::size_t i = 0; i < bases_.size(); ++i) look_at(i);
     for (std::size_t i = bases_.size(); i > 0; --i) recover_segment(i - 1);
     finish();
     return std::move(log_);
@@ -54,6 +56,8 @@ class Recovery {
   void plan();
   bool must_scan(std::size_t i) const;
 
+  void look_at(std::size_t i);
+  void drop_behind(std::size_t i, Offset end);
   void recover_segment(std::size_t i);
   void take_unscanned(std::size_t i);
   void report_missing_end(std::size_t i, const SegmentScan& scan);
@@ -67,6 +71,8 @@ class Recovery {
   void take_run(const ScannedRun& run, std::int64_t max_timestamp_ms);
   void take_active(SegmentScan& scan);
   void finish();
+  void take_late_start(Offset first);
+  void save_lost();
 
   void report(RecoveryEvent event) { log_.events.push_back(std::move(event)); }
 
@@ -75,7 +81,13 @@ class Recovery {
   const RecoveryOptions& options_;
   RecoveredLog log_;
   std::vector<Offset> bases_;
+  struct Looked {
+    std::optional<SegmentScan> scan;  // nothing: below the recovery point
+    bool sync_failed = false;
+  };
+  std::vector<Looked> scans_;
   bool had_checkpoint_ = false;
+  bool checkpoint_damaged_ = false;  // there is one, and it does not check out
   bool keeper_sync_failed_ = false;
   bool fresh_ = false;             // something was quarantined: go on in a fresh segment
   Offset later_end_ = -1;          // where the log ends; -1: no segment was looked at yet
@@ -158,15 +170,37 @@ void Recovery::plan() {
   }
 }
 
-void Recovery::recover_segment(std::size_t i) {
-  if (!must_scan(i)) return take_unscanned(i);
-  const File file = File::open(files_, path(bases_[i]), OpenMode::write);
+void Recovery::look_at(std::size_t i) {
+  if (!must_scan(i)) return;
+  const File file = File::open(files_, path(bases_[i]), OpenMode::read);
   // Before it is read: what is counted as present must stay.
-  const bool sync_failed = files_.sync(file.fd(), SyncKind::data) < 0 || keeper_sync_failed_;
-  SegmentScan scanned = scan(i, file, sync_failed);
-  log_.scanned_bytes += scanned.scanned_bytes;
+  scans_[i].sync_failed = files_.sync(file.fd(), SyncKind::data) < 0 || keeper_sync_failed_;
+  scans_[i].scan = scan(i, file, scans_[i].sync_failed);
+  const SegmentScan& found = *scans_[i].scan;
+  log_.scanned_bytes += found.scanned_bytes;
+  const Offset end = found.runs.back().next_offset;
+  const bool hole = !is_last(i) && !found.superseded_from && end < next_base(i);
+  if (options_.in_rings_from && end >= *options_.in_rings_from && (hole || found.cut_for_rings)) {
+    drop_behind(i, end);
+  }
+}
+
+/// The rings hold everything from `end` on: what lies in later segments is drained again.
+void Recovery::drop_behind(std::size_t i, Offset end) {
+  for (std::size_t later = bases_.size(); later > i + 1; --later) {
+    remove_segment(files_, directory_, bases_[later - 1]);
+    report({.kind = RecoveryEventKind::cut_for_rings, .file = path(bases_[later - 1]), .first_offset = end});
+  }
+  bases_.resize(i + 1);
+  scans_.resize(i + 1);
+}
+
+void Recovery::recover_segment(std::size_t i) {
+  if (!scans_[i].scan) return take_unscanned(i);
+  SegmentScan& scanned = *scans_[i].scan;
+  const File file = File::open(files_, path(bases_[i]), OpenMode::write);
   mend(i, file, scanned);
-  if (sync_failed && scanned.kept().bytes > 0) rewrite_whole(scanned);
+  if (scans_[i].sync_failed && scanned.kept().bytes > 0) rewrite_whole(scanned);
 
   report_missing_end(i, scanned);
 
@@ -367,12 +401,37 @@ void Recovery::finish() {
     segments.back().next_base = end;
     rebuild_indexes(files_, directory_, segments.back().base, options_.index_interval_bytes);
   }
-  const Offset first = segments.empty() ? log_.log_end : segments.front().base;
-  log_.log_start = std::max(log_.checkpoint.log_start, first);
+  if (segments.empty()) log_.checkpoint.log_start = std::max(log_.checkpoint.log_start, log_.log_end);
+  log_.log_start = log_.checkpoint.log_start;
+  if (!segments.empty() && segments.front().base > log_.log_start) take_late_start(segments.front().base);
   if (!options_.clean || !log_.events.empty()) sync_directory(files_, directory_);
+  save_lost();
   Checkpoint checkpoint(files_, directory_, log_.checkpoint);
   checkpoint.advance(log_.log_start, log_.active ? log_.active->base : log_.log_end);
   log_.checkpoint = checkpoint.values();
+}
+
+/// The first segment begins above the log start.
+void Recovery::take_late_start(Offset first) {
+  if (!had_checkpoint_ && checkpoint_damaged_) {
+    log_.log_start = first;  // how much retention had deleted is not known
+    return;
+  }
+  report({.kind = RecoveryEventKind::lost_range,
+          .file = directory_,
+          .first_offset = log_.log_start,
+          .next_offset = first});
+}
+
+/// Before the checkpoint moves: from then on nobody looks at these places again.
+void Recovery::save_lost() {
+  log_.lost = LostOffsets::load(files_, directory_);
+  const LostOffsets before = log_.lost;
+  for (const RecoveryEvent& event : log_.events) {
+    if (event.kind == RecoveryEventKind::lost_range) log_.lost.add({event.first_offset, event.next_offset});
+  }
+  log_.lost.drop_below(log_.log_start);
+  if (log_.lost != before) log_.lost.save(files_, directory_);
 }
 
 }  // namespace

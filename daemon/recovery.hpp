@@ -28,6 +28,7 @@
 #include "daemon/file_system.hpp"
 #include "daemon/partition_log_segments.hpp"
 #include "daemon/recovery_checkpoint.hpp"
+#include "daemon/recovery_lost.hpp"
 
 namespace busway::daemon {
 
@@ -90,7 +91,8 @@ struct RecoveredLog {
   std::vector<SegmentInfo> segments;    ///< in order; all sealed, except the active one if there is one
   std::optional<ActiveSegment> active;  ///< nothing: the next batch begins a fresh segment
   CheckpointValues checkpoint;
-  std::vector<RecoveryEvent> events;
+  std::vector<RecoveryEvent> events;  ///< what this recovery found and did
+  LostOffsets lost;                   ///< everything known to be lost, also from earlier
   std::uint64_t scanned_bytes = 0;
 };
 

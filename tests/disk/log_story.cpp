@@ -35,6 +35,7 @@ void LogStory::open(daemon::RecoveryOptions options) {
   options.index_interval_bytes = static_cast<std::int32_t>(config_.index_interval_bytes);
   daemon::RecoveredLog recovered = daemon::recover_partition(files_, directory_, options);
   events_ = recovered.events;
+  lost_ = recovered.lost;
   scanned_bytes_ = recovered.scanned_bytes;
   const daemon::StoreContext context{files_, disk_, staging_, janitor_};
   log_ = std::make_unique<daemon::PartitionLog>(context, kTag, config_, std::move(recovered), directory_);

@@ -41,6 +41,7 @@ class LogStory {
   bool is_open() const noexcept { return log_ != nullptr; }
   daemon::PartitionLog& log() { return *log_; }
   const std::vector<daemon::RecoveryEvent>& events() const noexcept { return events_; }
+  const daemon::LostOffsets& lost() const noexcept { return lost_; }
   daemon::Janitor& janitor() noexcept { return janitor_; }
   daemon::StagingArena& staging() noexcept { return staging_; }
   std::uint64_t scanned_bytes() const noexcept { return scanned_bytes_; }
@@ -57,6 +58,7 @@ class LogStory {
   int close();
   /// Takes note of what the log shows to the world.
   void look();
+  /// As if the worker had been killed.
   void forget_log() { log_.reset(); }
 
   /// Every record that the log serves, by offset. Fails the test when what readers get is not in order or not
@@ -78,6 +80,7 @@ class LogStory {
                            [this](const std::string& sentence) { reports_.push_back(sentence); }};
   std::vector<std::string> reports_;
   std::vector<daemon::RecoveryEvent> events_;
+  daemon::LostOffsets lost_;
   std::uint64_t scanned_bytes_ = 0;
   std::int64_t clock_ms_ = 1'700'000'000'000;
   std::unique_ptr<daemon::PartitionLog> log_;

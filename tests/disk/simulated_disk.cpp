@@ -217,6 +217,7 @@ int SimulatedMachine::step(const std::string& what) {
     down_ = true;
     throw PowerCut();
   }
+  if (!failing_.first.empty() && what.starts_with(failing_.first)) return failing_.second;
   const auto failure = failures_.find(steps_);
   return failure == failures_.end() ? 0 : failure->second;
 }
@@ -299,8 +300,13 @@ int SimulatedMachine::sync(int fd) {
   for (Write& write : inode.pending) {
     if (write.is_clean) {
       left.push_back(std::move(write));
-    } else {
-      apply(inode.kept, write);
+      continue;
+    }
+    apply(inode.kept, write);
+    if (!write.is_truncation) continue;
+    for (Write& dropped : left) {  // nothing of them reaches the disk behind the new end any more
+      const std::uint64_t room = write.new_size > dropped.offset ? write.new_size - dropped.offset : 0;
+      if (dropped.bytes.size() > room) dropped.bytes.resize(room);
     }
   }
   inode.pending = std::move(left);
@@ -309,6 +315,7 @@ int SimulatedMachine::sync(int fd) {
 
 void SimulatedMachine::apply(std::vector<std::byte>& bytes, const Write& write) {
   if (write.is_truncation) return bytes.resize(write.new_size);
+  if (write.bytes.empty()) return;
   if (bytes.size() < write.offset + write.bytes.size()) bytes.resize(write.offset + write.bytes.size());
   std::copy(write.bytes.begin(), write.bytes.end(),
             bytes.begin() + static_cast<std::ptrdiff_t>(write.offset));
@@ -324,6 +331,7 @@ std::vector<std::byte> SimulatedMachine::seen_bytes(const Inode& inode) const {
 
 /// Each sector of a write is old, new, or (rarely) garbage.
 void SimulatedMachine::keep_some_sectors(std::vector<std::byte>& bytes, const Write& write) {
+  if (write.bytes.empty()) return;
   const std::uint64_t end = write.offset + write.bytes.size();
   if (bytes.size() < end) bytes.resize(end);
   for (std::uint64_t at = write.offset; at < end;) {

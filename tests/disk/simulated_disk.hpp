@@ -21,6 +21,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/base/fd.hpp"
@@ -62,6 +63,8 @@ class SimulatedMachine {
   void cut_power_before(std::uint64_t step) noexcept { cut_at_ = step; }
   /// This step fails. Several may be set.
   void fail_step(std::uint64_t step, int error) { failures_[step] = error; }
+  /// Every step whose description begins like this fails.
+  void fail_all(const std::string& what, int error) { failing_ = {what, error}; }
   bool is_down() const noexcept { return down_; }
   /// What each step was, for messages.
   const std::vector<std::string>& story() const noexcept { return story_; }
@@ -115,6 +118,7 @@ class SimulatedMachine {
   std::uint64_t cut_at_ = 0;
   bool down_ = false;
   std::map<std::uint64_t, int> failures_;
+  std::pair<std::string, int> failing_;
   std::vector<std::string> story_;
   std::map<std::string, Directory> directories_;
   struct Open {
