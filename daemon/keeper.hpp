@@ -24,7 +24,7 @@
 namespace busway::daemon {
 
 struct KeeperOptions {
-  std::string data_dir;     ///< created (0700) when missing; `lock` in it is held while keeper or worker live
+  std::string data_dir;     ///< created (0750) when missing; `lock` in it is held while keeper or worker live
   std::string socket_path;  ///< its directory is created (0755) when missing
   mode_t socket_mode = 0666;
   /// The worker's program and arguments; the keeper appends "--worker" and the numbers for accept_handover().

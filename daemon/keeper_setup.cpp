@@ -89,7 +89,7 @@ void make_socket_dir(const fs::path& dir) {
 Fd lock_data_dir(const std::string& data_dir) {
   std::error_code failure;
   fs::create_directories(fs::path(data_dir).parent_path(), failure);
-  if (::mkdir(data_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+  if (::mkdir(data_dir.c_str(), 0750) != 0 && errno != EEXIST) {
     throw_errno("cannot create the data directory " + data_dir + " (data.dir, --data-dir)");
   }
   const std::string path = data_dir + "/lock";

@@ -12,7 +12,7 @@
 
 namespace busway::daemon {
 
-/// Creates the data directory (0700) when missing and takes its lock, which is held while any duplicate of
+/// Creates the data directory (0750) when missing and takes its lock, which is held while any duplicate of
 /// the descriptor is open: the worker's too. Waits up to 30 s for the worker of a keeper that died to finish
 /// draining. Throws errc::data_dir_in_use naming the process, errc::io.
 Fd lock_data_dir(const std::string& data_dir);
