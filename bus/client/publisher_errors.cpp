@@ -37,8 +37,8 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
                             std::to_string(marks_->max_message_bytes.load(std::memory_order_relaxed)) +
                             " bytes that max.message.bytes of " + topic + " allows");
     case errc::invalid_partition:
-      throw Error(code, topic + " has partitions 0 to " + std::to_string(partitions_ - 1) + ", not " +
-                            std::to_string(partition));
+      throw Error(code, topic + " has no partition " + std::to_string(partition) +
+                            ": it has partitions 0 to " + std::to_string(partitions_ - 1));
     case errc::deadline_exceeded:
       throw Error(code, "no room in " + place + " for " + waited + "; nothing was published");
     case errc::disk_full:

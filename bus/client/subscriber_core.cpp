@@ -60,9 +60,9 @@ void SubscriberCore::choose_partitions(const TopicLink& link) {
       numbers_.push_back(static_cast<std::int32_t>(number));
   for (const std::int32_t number : numbers_) {
     if (number >= 0 && static_cast<std::uint32_t>(number) < link.partitions()) continue;
-    throw Error(errc::invalid_partition, "topic " + topic_ + " has partitions 0 to " +
-                                             std::to_string(link.partitions() - 1) + ", not " +
-                                             std::to_string(number));
+    throw Error(errc::invalid_partition, "topic " + topic_ + " has no partition " + std::to_string(number) +
+                                             ": it has partitions 0 to " +
+                                             std::to_string(link.partitions() - 1));
   }
   spots_.clear();
   for (const std::int32_t number : numbers_)

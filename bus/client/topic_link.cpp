@@ -29,6 +29,18 @@ std::optional<std::uint32_t> unit_shift_of(const control::LaneInfo& info, const 
   return static_cast<std::uint32_t>(std::countr_zero(info.unit_bytes));
 }
 
+/// Is everything of this ring reclaimed? Then nobody reads it any more, nor will.
+bool used_up(const MappedRing& ring, const std::vector<std::shared_ptr<MappedRing>>& rings) {
+  for (const auto& next : rings) {
+    ring::Ring view = next->view;
+    // acquire: as for every reader.
+    if (view.generation == ring.view.generation + 1 && view.enter() &&
+        ring.view.reclaimed->load(std::memory_order_acquire) >= view.base)
+      return true;
+  }
+  return false;
+}
+
 read::HeldRing held(const std::shared_ptr<MappedRing>& ring) { return {.view = ring->view, .keep = ring}; }
 
 }  // namespace
@@ -119,10 +131,10 @@ void TopicLink::keep_ring(const control::RingInfo& info, Fd fd) {
   ring->view = *view;
   const std::lock_guard lock(mutex_);
   auto& rings = rings_[info.partition];
-  // Older ones are kept by those who still read or write them.
+  // One that may still be read or written by somebody else is in use there, and no concern of ours.
   std::erase_if(rings, [&](const std::shared_ptr<MappedRing>& known) {
-    const bool same = known->view.generation == ring->view.generation && known->writable == writable;
-    return same || (known->view.generation < ring->view.generation && known.use_count() == 1);
+    return (known->view.generation == ring->view.generation && known->writable == writable) ||
+           (known.use_count() == 1 && used_up(*known, rings));
   });
   rings.push_back(std::move(ring));
 }

@@ -130,13 +130,9 @@ LogCursor::Step LogCursor::open_segment(Source& source, std::uint64_t bound) {
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
   if (segments_.empty() || segments_.front().base > next_) segments_ = source.segments(partition_, next_);
   std::erase_if(segments_, [&](const OpenSegment& segment) { return segment.next_base <= next_; });
-  if (segments_.empty()) {
-    // Everything below the bound lay in files before the bound was loaded, so where no file is there is a
-    // gap: the log end jumped, and nothing was written since.
-    pass_to(bound, skipped_);
-    return Step::again;
-  }
-  pass_to(std::min(segments_.front().base, bound), skipped_);
+  // Everything below the bound lay in segments before the bound was loaded: where there is none, there is a
+  // gap.
+  pass_to(segments_.empty() ? bound : std::min(segments_.front().base, bound), skipped_);
   if (next_ >= bound) return Step::again;
   if (reader_)
     reader_->reset(files_of(segments_.front()));
@@ -154,12 +150,11 @@ LogCursor::Step LogCursor::behind_segment(Source& source, std::uint64_t bound) {
     pass_to(std::min(segment.next_base, bound), skipped_);
     return Step::again;
   }
-  // It was the last one when we asked. Everything below the bound lay in the files before the bound was
-  // loaded, so if it still is the last one the rest is a gap.
+  // It was the last one when we asked. If it still is, the rest is a gap.
   const std::uint64_t base = segment.base;
   segments_ = source.segments(partition_, next_);
-  const bool still_last = !segments_.empty() && segments_.front().base == base &&
-                          segments_.front().next_base == OpenSegment::kActive;
+  const bool still_last = segments_.empty() || (segments_.front().base == base &&
+                                                segments_.front().next_base == OpenSegment::kActive);
   if (still_last) pass_to(bound, skipped_);
   return Step::again;
 }

@@ -177,29 +177,37 @@ bool PartitionReader::enter_other_ring(Progress& progress) {
   Choice choice = Choice::none;
   if (!asking(progress, [&] { choice = choose_ring(); })) return false;
   if (choice != Choice::same) return true;
-  progress = Progress::stalled;
-  return false;
+  // The ring behind ours has been retired already.
+  ring_ = {};
+  return without_ring(progress);
+}
+
+/// Sees to it that the ring that marks names is among `rings_`.
+void PartitionReader::know_newest_ring() {
+  // acquire: pairs with announce_ring(): the ring's base is there.
+  newest_named_ = partition_.marks.ring_generation->load(std::memory_order_acquire);
+  const bool known = std::any_of(rings_.begin(), rings_.end(),
+                                 [&](const HeldRing& ring) { return ring.view.generation == newest_named_; });
+  if (newest_named_ != 0 && !known) rings_ = source_->rings(partition_.number, newest_named_);
 }
 
 /// Takes the newest ring that marks names and that starts at or below our offset.
 PartitionReader::Choice PartitionReader::choose_ring() {
-  // acquire: pairs with announce_ring(): the ring's base is there.
-  newest_named_ = partition_.marks.ring_generation->load(std::memory_order_acquire);
-  const auto knows = [&](std::uint32_t generation) {
-    return std::any_of(rings_.begin(), rings_.end(),
-                       [&](const HeldRing& ring) { return ring.view.generation == generation; });
+  know_newest_ring();
+  const auto moves = [&](const HeldRing* ring) {
+    return ring != nullptr && (ring_.keep == nullptr || ring->view.generation != ring_.view.generation);
   };
-  if (newest_named_ != 0 && !knows(newest_named_)) rings_ = source_->rings(partition_.number, newest_named_);
-  HeldRing* best = nullptr;
-  for (HeldRing& ring : rings_) {
-    if (ring.view.generation > newest_named_ || !ring.view.enter() || ring.view.base > offset_) continue;
-    if (best == nullptr || ring.view.generation > best->view.generation) best = &ring;
+  HeldRing* best = best_ring();
+  const bool newest = best != nullptr && best->view.generation == newest_named_;
+  if (!moves(best) && !newest && newest_named_ != 0) {
+    rings_ = source_->rings(partition_.number, 0);  // one in between may be unknown here
+    best = best_ring();
   }
   if (best == nullptr) {
     ring_ = {};
     return Choice::none;
   }
-  if (ring_.keep != nullptr && best->view.generation == ring_.view.generation) return Choice::same;
+  if (!moves(best)) return Choice::same;
   ring_ = *best;
   fence_known_ = false;
   // Older ones are behind us: what they pin may go.
@@ -207,14 +215,26 @@ PartitionReader::Choice PartitionReader::choose_ring() {
   return Choice::other;
 }
 
+HeldRing* PartitionReader::best_ring() noexcept {
+  HeldRing* best = nullptr;
+  for (HeldRing& ring : rings_) {
+    if (ring.view.generation > newest_named_ || !ring.view.enter() || ring.view.base > offset_) continue;
+    if (best == nullptr || ring.view.generation > best->view.generation) best = &ring;
+  }
+  return best;
+}
+
+/// No ring has our offset, as far as we know: there is none, or all begin behind it.
 bool PartitionReader::without_ring(Progress& progress) {
   Choice choice = Choice::none;
   if (!asking(progress, [&] { choice = choose_ring(); })) return false;
-  if (choice == Choice::other) return true;
+  if (choice == Choice::other && !beyond_fence()) return true;
+  ring_ = {};
   if (logged() && offset_ < std::min(limit(), written_end(partition_))) return in_log_ = true;
   std::uint64_t first = memory::kBaseUnset;
   for (const HeldRing& ring : rings_)
-    if (ring.view.generation <= newest_named_) first = std::min(first, ring.view.base);
+    if (ring.view.generation <= newest_named_ && ring.view.entered() && ring.view.base > offset_)
+      first = std::min(first, ring.view.base);
   if (first == memory::kBaseUnset) {
     progress = newest_named_ == 0 ? Progress::nothing_yet : Progress::stalled;
     return false;
@@ -222,6 +242,15 @@ bool PartitionReader::without_ring(Progress& progress) {
   if (!logged()) return gone(first, progress);
   progress = options_.durable_only ? Progress::nothing_yet : Progress::stalled;
   return false;
+}
+
+/// Do we stand at or behind the fence of a ring that is not the newest one?
+bool PartitionReader::beyond_fence() const noexcept {
+  if (ring_.view.generation == newest_named_) return false;
+  // acquire: pairs with the commit and the fence's CAS.
+  const std::uint64_t word = ring_.view.slot(offset_).load(std::memory_order_acquire);
+  const std::int32_t ahead = ring::laps_ahead(word, ring_.view.lap(offset_));
+  return ahead < 0 || (ahead == 0 && ring::is_fence(word));
 }
 
 bool PartitionReader::fetch_lane(const ring::Found& found, Progress& progress) {
@@ -303,6 +332,7 @@ void PartitionReader::account_log(std::size_t delivered) {
 /// Back to the ring once we are well ahead of what publishers reclaim, so as not to be overtaken at once.
 void PartitionReader::leave_log_in_time() noexcept {
   if (ring_.keep == nullptr || ring_.view.base > offset_) return;
+  if (ring::newer_ring(partition_.marks, ring_.view)) return;  // chosen at the log's end
   // acquire: as for every reader.
   const std::uint64_t reclaimed = ring_.view.reclaimed->load(std::memory_order_acquire);
   if (offset_ >= reclaimed + ring_.view.size() / 8) in_log_ = false;
@@ -322,7 +352,7 @@ bool PartitionReader::asking(Progress& progress, Work&& work) {
 }
 
 HeldRing* PartitionReader::newest_ring() {
-  choose_ring();
+  know_newest_ring();
   HeldRing* newest = nullptr;
   for (HeldRing& ring : rings_) {
     if (ring.view.generation > newest_named_ || !ring.view.enter()) continue;

@@ -109,7 +109,10 @@ class PartitionReader {
   bool at_end(Progress& progress);
   bool at_fence(ring::FenceReason reason, Progress& progress);
   bool enter_other_ring(Progress& progress);
+  void know_newest_ring();
   Choice choose_ring();
+  HeldRing* best_ring() noexcept;
+  bool beyond_fence() const noexcept;
   bool without_ring(Progress& progress);
   bool fetch_lane(const ring::Found& found, Progress& progress);
   bool gone(std::uint64_t first_there, Progress& progress);

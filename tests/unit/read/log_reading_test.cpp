@@ -48,6 +48,23 @@ TEST_F(LogReading, ComesBackToANewerRingThanItLeft) {
   EXPECT_EQ(read_all(reader), expected(3, 146));
 }
 
+TEST_F(LogReading, ReadsInTheLogWhatARetiredRingHad) {
+  start_ring();
+  auto reader = make_reader();
+  publish_and_drain(10);
+  EXPECT_EQ(read_all(reader), expected(0, 10));
+  grow();
+  publish_and_drain(10);
+  grow();
+  publish_and_drain(10);
+  rings_.erase(rings_.begin() + 1);  // the one in between has been retired
+  EXPECT_EQ(read_all(reader), expected(10, 30));
+  publish_many(3);
+  EXPECT_EQ(read_all(reader), expected(30, 33));
+  auto late = make_reader(10);  // at the fence of the oldest
+  EXPECT_EQ(read_all(late), expected(10, 33));
+}
+
 TEST_F(LogReading, StartsBelowTheOldestRing) {
   start_ring();
   publish_and_drain(10);
@@ -110,12 +127,13 @@ TEST_F(LogReading, PassesOverAJump) {
   EXPECT_EQ(reader.counters().lost, 0u);
 }
 
-TEST_F(LogReading, PassesOverAJumpWithNothingBehindIt) {
+TEST_F(LogReading, PassesOverAJumpThatNothingWasWrittenBehindYet) {
   start_ring();
   publish_and_drain(20);
-  rings_.clear();
-  segments_.rbegin()->second.next_base = 20;  // closed, and no segment begun at 1000 yet
+  segments_.rbegin()->second.next_base = 20;  // it was closed, and no other begun
   marks().written.store(1000);
+  rings_.clear();
+  start_ring(1000);
   auto reader = make_reader();
   EXPECT_EQ(read_all(reader), expected(0, 20));
   EXPECT_EQ(reader.offset(), 1000u);

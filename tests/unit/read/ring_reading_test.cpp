@@ -219,6 +219,33 @@ TEST_F(RingReading, ReadsAnOldRingThatNobodyHasOverwritten) {
   EXPECT_EQ(read_all(late), expected(0, 6));
 }
 
+TEST_F(RingReading, CountsWhatARetiredRingOfAMemoryTopicHad) {
+  use_topic(memory::Storage::memory, memory::Overflow::drop_oldest);
+  start_ring();
+  auto reader = make_reader();
+  publish_many(3);
+  EXPECT_EQ(read_all(reader), expected(0, 3));
+  grow();
+  publish_many(3);
+  grow();
+  publish_many(3);
+  rings_.erase(rings_.begin() + 1);
+  EXPECT_EQ(read_all(reader), expected(6, 9));
+  EXPECT_EQ(reader.counters().lost, 3u);
+}
+
+TEST_F(RingReading, AsksOnlyWhenThereIsSomethingNew) {
+  start_ring();
+  publish_many(3);
+  auto reader = make_reader();
+  read_all(reader);
+  const unsigned before = asked_;
+  publish_many(3);
+  read_all(reader);
+  EXPECT_EQ(reader.log_end(), 6u);
+  EXPECT_EQ(asked_, before);
+}
+
 TEST_F(RingReading, ShowsRecordsInPlaceUnderALease) {
   start_ring();
   publish_many(4);
