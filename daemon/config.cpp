@@ -73,7 +73,7 @@ constexpr std::array kTable = {
     row<&Config::auto_create_topics>({"auto.create.topics.enable", boolean, "false", 0, 1, true,
                                       "Create a topic when somebody publishes to one that does not exist."}),
     row<&Config::num_partitions>({"num.partitions", integer, "1", 1, limits::kPartitionsPerTopic, true,
-                                  "Partitions of a topic that is created without saying how many."}),
+                                  "Partitions of a topic that is created by publishing to it."}),
     row<&Config::log_level>({"log.level", choice, "info", 0, 0, true, "What the daemon logs.", kLevels}),
     row<&Config::granted_step>(
         {"granted.step", integer, "1048576", 64, 1LL << 31, true,

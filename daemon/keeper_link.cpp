@@ -214,6 +214,10 @@ class ProcessKeeperLink final : public KeeperLink {
   Fd commands_;
 };
 
+[[noreturn]] void throw_not_for_people() {
+  throw Error(errc::usage, "--worker is for the keeper alone: start buswayd without it");
+}
+
 HandoverNumbers parse_numbers(std::string_view text) {
   std::array<int, 6> numbers{};
   const char* at = text.data();
@@ -223,7 +227,7 @@ HandoverNumbers parse_numbers(std::string_view text) {
     const bool separated =
         i + 1 < numbers.size() ? parsed.ptr != end && *parsed.ptr == ',' : parsed.ptr == end;
     if (parsed.ec != std::errc{} || numbers[i] < 3 || !separated) {
-      throw Error(errc::usage, "--worker is for the keeper alone: start buswayd without it");
+      throw_not_for_people();
     }
     at = parsed.ptr + 1;
   }
@@ -256,7 +260,7 @@ Handover accept_handover(std::string_view numbers) {
   const HandoverNumbers given = parse_numbers(numbers);
   for (const int fd : {given.data_dir_lock, given.listening_socket, given.manifest, given.configuration,
                        given.requests, given.commands}) {
-    if (::fcntl(fd, F_GETFD) < 0) throw Error(errc::usage, "--worker names a descriptor that is not open");
+    if (::fcntl(fd, F_GETFD) < 0) throw_not_for_people();
   }
   memory::Region manifest =
       memory::Region::map_known(Fd(given.manifest), memory::Kind::manifest, memory::Access::read_write);
