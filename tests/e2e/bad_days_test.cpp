@@ -129,19 +129,22 @@ TEST_F(Stranger, HasNoRightsByDefault) {
 }
 
 TEST_F(Stranger, CannotPoseAsTheDaemon) {
-  const std::string fake = daemon->directory() / "fake.sock";
-  const Fd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  fake.copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(::listen(listener.get(), 5), 0);
-  ASSERT_EQ(::chown(fake.c_str(), kNobody, kNobody), 0);
+  const TempDir theirs;
+  ASSERT_EQ(::chown(theirs.path().c_str(), kNobody, kNobody), 0);
+  const std::string socket = theirs / "busway.sock";
+  ProcessSpec poser;
+  poser.command = {buswayd_program(), "--data-dir", theirs / "data", "--socket", socket};
+  poser.uid = kNobody;
+  poser.err = daemon->directory() / "poser.err";
+  Process running(poser);
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(socket); })) << read_file(poser.err);
   ProcessSpec spec;
-  spec.command = {busway_program(), "--socket", fake, "topic", "list"};
+  spec.command = {busway_program(), "--socket", socket, "topic", "list"};
   const Ran ran = run_program(daemon->directory(), spec, {}, 20s);
   EXPECT_EQ(ran.status, 1);
-  expect_parts(ran.err, {"busway: ", fake, "65534"});
+  expect_parts(ran.err, {"busway: ", socket, "65534", "BUSWAY_DAEMON_UID"});
+  running.signal(SIGTERM);
+  EXPECT_EQ(running.wait(), 0) << read_file(poser.err);
   daemon->finish();
 }
 

@@ -23,7 +23,7 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// All bytes of a file. Throws when it cannot be read.
+/// All bytes of a file; none while there is no such file. Throws when it cannot be read.
 std::string read_file(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::string_view text);
 
