@@ -131,11 +131,14 @@ void TopicLink::keep_ring(const control::RingInfo& info, Fd fd) {
   ring->view = *view;
   const std::lock_guard lock(mutex_);
   auto& rings = rings_[info.partition];
-  // One that may still be read or written by somebody else is in use there, and no concern of ours.
-  std::erase_if(rings, [&](const std::shared_ptr<MappedRing>& known) {
-    return (known->view.generation == ring->view.generation && known->writable == writable) ||
-           (known.use_count() == 1 && used_up(*known, rings));
-  });
+  std::vector<std::shared_ptr<MappedRing>> kept;
+  for (auto& known : rings) {
+    const bool same = known->view.generation == ring->view.generation && known->writable == writable;
+    // One that somebody still reads or writes is in use there, and no concern of ours.
+    const bool idle = known.use_count() == 1 && used_up(*known, rings);
+    if (!same && !idle) kept.push_back(known);
+  }
+  rings = std::move(kept);
   rings.push_back(std::move(ring));
 }
 
