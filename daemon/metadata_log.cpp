@@ -21,14 +21,13 @@
 namespace busway::daemon {
 namespace {
 
-constexpr std::uint64_t kFileBytesLeast = std::uint64_t{1} << 20;
 constexpr std::uint64_t kGrowth = 4;
 
 }  // namespace
 
 struct MetadataLog::Core {
-  Core(FileSystem& file_system, std::string metadata_directory)
-      : files(file_system), directory(std::move(metadata_directory)) {}
+  Core(FileSystem& file_system, std::string metadata_directory, std::uint64_t bytes)
+      : files(file_system), directory(std::move(metadata_directory)), file_bytes(bytes) {}
 
   struct Request {
     std::vector<MetadataChange> changes;
@@ -48,6 +47,7 @@ struct MetadataLog::Core {
 
   FileSystem& files;
   const std::string directory;
+  const std::uint64_t file_bytes;
 
   // The committing thread's (or, before it runs, the constructor's).
   File file;
@@ -91,7 +91,8 @@ void MetadataLog::Core::load() {
   for (const std::string& name : names) {
     const std::string old = directory + "/" + name;
     if (old == path(base)) continue;
-    check_file(files.unlink(old), "cannot remove", old);
+    const int removed = files.unlink(old);
+    if (removed != -ENOENT) check_file(removed, "cannot remove", old);
   }
   sync_directory(files, directory);
 }
@@ -125,7 +126,7 @@ int MetadataLog::Core::begin_file(const MetadataState& state) {
   base = next_offset;
   next_offset = snapshot.next_offset;
   position = snapshot.bytes.size();
-  begin_anew_at = std::max(kFileBytesLeast, kGrowth * position);
+  begin_anew_at = std::max(file_bytes, kGrowth * position);
   // The old file is not needed any more; should it stay, the next start removes it.
   if (!old.empty() && old != to) static_cast<void>(files.unlink(old));
   return 0;
@@ -187,8 +188,9 @@ void MetadataLog::Core::run() {
   }
 }
 
-MetadataLog::MetadataLog(FileSystem& file_system, const std::string& data_directory, Committer committer)
-    : core_(std::make_unique<Core>(file_system, data_directory + "/" + std::string(kDirectory))) {
+MetadataLog::MetadataLog(FileSystem& file_system, const std::string& data_directory, Committer committer,
+                         std::uint64_t file_bytes)
+    : core_(std::make_unique<Core>(file_system, data_directory + "/" + std::string(kDirectory), file_bytes)) {
   core_->load();
   core_->in_caller = committer == Committer::in_caller;
   if (core_->in_caller) return;

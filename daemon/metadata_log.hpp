@@ -78,9 +78,13 @@ class MetadataLog {
     in_caller,  ///< for tests that want a fixed order of I/O
   };
 
+  /// A file begins anew at this size, or at four times its snapshot.
+  static constexpr std::uint64_t kFileBytes = std::uint64_t{1} << 20;
+
   /// Reads what is there and begins a new file. Throws errc::corrupt when the snapshot does not check out,
   /// errc::io, errc::disk_full.
-  MetadataLog(FileSystem& file_system, const std::string& data_directory, Committer committer);
+  MetadataLog(FileSystem& file_system, const std::string& data_directory, Committer committer,
+              std::uint64_t file_bytes = kFileBytes);
   /// Commits what was queued.
   ~MetadataLog();
   MetadataLog(const MetadataLog&) = delete;

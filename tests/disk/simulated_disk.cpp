@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -186,6 +187,15 @@ class SimulatedMachine::Simulated final : public daemon::Disk {
   SimulatedMachine& machine_;
   std::deque<Operation> queue_;
 };
+
+namespace {
+
+/// Each recovery allocates large buffers; taken from the kernel afresh they would cost more than the
+/// recovery.
+const bool kept_memory =
+    ::mallopt(M_MMAP_THRESHOLD, 64 << 20) == 1 && ::mallopt(M_TRIM_THRESHOLD, 256 << 20) == 1;
+
+}  // namespace
 
 SimulatedMachine::SimulatedMachine(std::uint64_t seed)
     : random_(seed), files_(std::make_unique<Files>(*this)), disk_(std::make_unique<Simulated>(*this)) {
