@@ -113,7 +113,10 @@ void SubscriberCore::rearm() {
   }
   std::vector<read::Watch> watches;
   watches.reserve(station_->seats.size());
-  for (const auto& seat : station_->seats) watches.push_back(seat->reader.watch());
+  for (const auto& seat : station_->seats) {
+    seat->reader.prepare();
+    watches.push_back(seat->reader.watch());
+  }
   watcher.look_at(station_->link, spots_, std::move(watches));
   core_->notifier().arm(watcher_);
 }

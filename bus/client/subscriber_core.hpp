@@ -59,7 +59,7 @@ class SubscriberCore {
   Result<std::span<const Record>> try_poll() noexcept;
   Subscriber::InPlace poll_in_place(std::chrono::nanoseconds timeout,
                                     const std::function<void(const Record&)>& each);
-  bool lease_valid() const noexcept { return lease_ == nullptr || lease_->valid(); }
+  bool lease_valid() const noexcept { return lease_ == nullptr || !lease_->held() || lease_->valid(); }
 
   int fd();
   void on_record(std::function<void(const Record&)> each);

@@ -399,10 +399,15 @@ std::uint64_t PartitionReader::register_cursor(memory::Atomic64& cursor) {
   return end;
 }
 
+void PartitionReader::prepare() {
+  Progress progress = Progress::later;
+  if (ring_.keep == nullptr && !in_log_) static_cast<void>(asking(progress, [&] { choose_ring(); }));
+}
+
 PartitionReader::Shown PartitionReader::show(ring::Lease<Atomics>* lease, std::size_t most, RecordBatch& into,
                                              const std::function<void(const Record&)>& each) {
   Shown shown;
-  if (ring_.keep == nullptr && !in_log_) static_cast<void>(asking(shown.progress, [&] { choose_ring(); }));
+  prepare();
   if (lease != nullptr && !in_log_ && ring_.keep != nullptr && lease->take(ring_.view, offset_)) {
     try {
       shown.records = show_leased(*lease, most, each);
@@ -426,9 +431,11 @@ std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_
   ring::Found found;
   std::size_t count = 0;
   while (count < most && offset_ < end) {
-    if (ring::look_in_place<Atomics>(partition_, ring_.view, lease, offset_, *lanes_, found) !=
-        ring::ReadStatus::record)
-      break;
+    const ring::ReadStatus status =
+        ring::look_in_place<Atomics>(partition_, ring_.view, lease, offset_, *lanes_, found);
+    Progress progress = Progress::later;
+    if (status == ring::ReadStatus::unknown_lane && count == 0 && fetch_lane(found, progress)) continue;
+    if (status != ring::ReadStatus::record) break;
     const Record record = RecordBatch::record_of(offset_, found.header, found.body);
     ++offset_;
     ++count;

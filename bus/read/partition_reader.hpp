@@ -83,6 +83,9 @@ class PartitionReader {
   Shown show(ring::Lease<memory::StdAtomics>* lease, std::size_t most, RecordBatch& into,
              const std::function<void(const Record&)>& each);
 
+  /// Finds the ring that reading will go on in, if that is possible now: then ready() does not cry wolf.
+  void prepare();
+
   std::uint64_t offset() const noexcept { return offset_; }
   /// Goes on at `offset`.
   void seek(std::uint64_t offset) noexcept;
