@@ -33,8 +33,8 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   const auto ballast = disk / "ballast";
   write_file(ballast, std::string(18 << 20, 'x'));
 
-  std::string lines;
-  for (int line = 0; line < 200'000; ++line)
+  std::string lines;  // more than fits on the disk and into the ring behind it
+  for (int line = 0; line < 700'000; ++line)
     lines += "0123456789 0123456789 0123456789 0123456789 " + std::to_string(line) + '\n';
   const std::string complaint = daemon.fails({"pub", "t", "--timeout", "3"}, lines);
   EXPECT_NE(complaint.find("topic t"), std::string::npos) << complaint;

@@ -34,7 +34,8 @@ pkg-config --exists busway || fail "pkg-config does not find busway"
 read -ra pc <<<"$(pkg-config --cflags --libs busway)"
 "$compiler" -Wall -Wextra -Werror -H "${flags[@]}" "$source_dir/examples/first.cpp" "${pc[@]}" \
   -o "$work/first" 2>"$work/headers" || fail "$(grep -v '^\.' "$work/headers")"
-grep -q "$prefix/include/busway/busway.hpp" "$work/headers" || fail "other headers than the installed ones were used"
+if grep -F "$source_dir/bus" "$work/headers"; then fail "other headers than the installed ones were used"; fi
+grep -q '/include/busway/busway.hpp' "$work/headers" || fail "the compiler named no headers"
 if grep -E '/(boost|flatbuffers|liburing)' "$work/headers"; then fail "the public headers pull in foreign ones"; fi
 
 echo "-- nothing but the API is exported"
@@ -51,7 +52,8 @@ for _ in $(seq 200); do
   sleep 0.05
 done
 [[ $("$work/by-cmake/first") == "0: hello, world" ]] || fail "the program built with CMake: $(cat "$work/daemon.log")"
-[[ $("$work/first") == $'0: hello, world\n1: hello, world' ]] || fail "the program built with pkg-config"
+[[ $("$work/first") == "0: hello, world"* ]] || fail "the program built with pkg-config"
+[[ $("$prefix/bin/busway" sub greetings -e -f '%k %s;') == "en hello, world;en hello, world;" ]] || fail "busway sub"
 kill "$daemon"
 wait "$daemon" || fail "the daemon did not stop cleanly: $(cat "$work/daemon.log")"
 daemon=
