@@ -264,8 +264,9 @@ SegmentScan Recovery::scan(std::size_t i, const File& file, bool whole) {
   if (options_.progress) {
     progress = [this](std::uint64_t bytes) { options_.progress(bytes_done_ += bytes, bytes_all_); };
   }
-  const Offset trusted_to = options_.clean ? log_.checkpoint.recovery_point : in_rings_from();
-  if (is_last(i) && !whole && trusted_to >= 0) {
+  // What was durable when the checkpoint was written, or is in the page cache since, need not be read again.
+  const Offset trusted_to = std::max(log_.checkpoint.recovery_point, in_rings_from());
+  if (is_last(i) && !whole && trusted_to > bases_[i]) {
     if (const auto start = find_scan_start(files_, directory_, file, bases_[i], trusted_to)) {
       SegmentScan scanned = scan_segment(file, bases_[i], limits, *start, progress);
       const bool as_expected =

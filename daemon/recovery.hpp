@@ -1,6 +1,6 @@
 // Brings the files of one partition back into a state that can be appended to, whatever happened to them.
 //
-// Rules (docs/log-format.md, "Recovery"):
+// Rules (docs/data-directory.md):
 //  - Everything that is looked at is synced first: what recovery counts as present must stay present.
 //  - A bad batch with nothing valid behind it is a torn tail and is cut off.
 //  - A bad region with valid batches behind it, or one below what is known to have been durable, is
@@ -56,7 +56,7 @@ struct RecoveryEvent {
 };
 
 struct RecoveryOptions {
-  /// The last stop was clean: only the last segment is looked at, from its last index entry on.
+  /// The last stop was clean: only the last segment is looked at, and it must end where the checkpoint says.
   bool clean = false;
   /// `granted`: no batch can end above it. -1: unknown.
   Offset offset_limit = -1;
