@@ -13,7 +13,7 @@ namespace busway {
 /// Iterates the headers of a record. They are decoded as they are met: nothing is allocated.
 class Headers {
  public:
-  class iterator {
+  class iterator {  // NOLINT(readability-identifier-naming): what the standard library calls it
    public:
     using iterator_category = std::input_iterator_tag;
     using value_type = Header;
