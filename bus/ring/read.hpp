@@ -156,7 +156,8 @@ class Lease {
   explicit Lease(typename A::u64& cell) noexcept : cell_(&cell) {}
 
   /// Takes a lease from `offset` on. False: the ring's `reclaimed` is beyond already, read by copy; nothing
-  /// is held.
+  /// is held, but a publisher may have seen the cell and gone to sleep: as after release(), ring who sleeps
+  /// for space (C2).
   [[nodiscard]] bool take(const RingView<A>& ring, std::uint64_t offset) noexcept {
     value_ = lease_word(++seq_, offset);
     cell_->store(value_, std::memory_order_relaxed);  // the fence below orders it
@@ -166,6 +167,7 @@ class Lease {
     // acquire: pairs with advance(), as for every reader.
     if (ring.reclaimed->load(std::memory_order_acquire) <= offset) return held_ = true;
     clear();
+    A::fence(std::memory_order_seq_cst);  // as in release()
     return false;
   }
 

@@ -20,12 +20,15 @@
 namespace busway::ring {
 
 /// Sets this process's bit. The bell's word was loaded (acquire) before: a bell loaded after the last look
-/// loses the wake (H17). Threads of one process share a bit: the process counts them under its own mutex and
+/// loses the wake (H17). Whatever is looked at afterwards, in whatever order, is seen as it was when a waker
+/// found nobody asleep. Threads of one process share a bit: the process counts them under its own mutex and
 /// announces at 0 -> 1, retracts at 1 -> 0 (H29).
 template <class A>
 void announce(const SleepersView<A>& sleepers, std::uint32_t bit) noexcept {
-  // seq_cst: before the look that follows; pairs with the waker's loads.
-  sleepers.words[bit / 64].fetch_or(std::uint64_t{1} << (bit % 64), std::memory_order_seq_cst);
+  sleepers.words[bit / 64].fetch_or(std::uint64_t{1} << (bit % 64),
+                                    std::memory_order_relaxed);  // the fence orders it
+  // Before the look that follows; pairs with the wakers' seq_cst loads in wake_all().
+  A::fence(std::memory_order_seq_cst);
 }
 
 /// Clears it. Only its owner does: a waker that cleared it and was stopped before ringing would lose the wake
@@ -41,11 +44,22 @@ void retract(const SleepersView<A>& sleepers, std::uint32_t bit) noexcept {
 template <class A>
 bool readable_now(const PartitionView<A>& partition, const RingView<A>& ring, std::uint64_t offset,
                   bool fence_known) noexcept {
-  // seq_cst, all: after our bit; pair with the commit, with announce_ring()'s fence, with advance().
-  if (!fence_known && laps_ahead(ring.slot(offset).load(std::memory_order_seq_cst), ring.lap(offset)) >= 0)
+  // acquire, all, behind announce()'s fence: pair with the commit, with advance(), with announce_ring().
+  if (!fence_known && laps_ahead(ring.slot(offset).load(std::memory_order_acquire), ring.lap(offset)) >= 0)
     return true;
-  return ring.reclaimed->load(std::memory_order_seq_cst) > offset ||
-         partition.marks.ring_generation->load(std::memory_order_seq_cst) != ring.generation;
+  return ring.reclaimed->load(std::memory_order_acquire) > offset ||
+         partition.marks.ring_generation->load(std::memory_order_acquire) != ring.generation;
+}
+
+/// One sleep of one who shares his bit with nobody: bell first, then the bit, then the look, then the wait.
+/// `stay_awake()` is the look; `wait(value)` is FUTEX_WAIT (shared) on `bell` while it is `value`, bounded.
+template <class A, class StayAwake, class Wait>
+void sleep_unless(typename A::u32& bell, const SleepersView<A>& sleepers, std::uint32_t bit,
+                  StayAwake&& stay_awake, Wait&& wait) noexcept {
+  const std::uint32_t before = bell.load(std::memory_order_acquire);  // pairs with nothing but the futex
+  announce(sleepers, bit);
+  if (!stay_awake()) wait(before);
+  retract(sleepers, bit);
 }
 
 /// Rings everybody whose bit is set, once what they wait for is true. `ring_bell(bit)` adds 1 to that
@@ -97,8 +111,12 @@ template <class A>
 std::uint64_t take_dirty(typename A::u64& dirty) noexcept {
   // Cheap first look: an idle word stays shared.
   if (dirty.load(std::memory_order_relaxed) == 0) return 0;
-  // seq_cst: a publisher that found its bit still set committed before this.
-  return dirty.exchange(0, std::memory_order_seq_cst);
+  // seq_cst: a publisher that found its bit still set committed before this...
+  const std::uint64_t bits = dirty.exchange(0, std::memory_order_seq_cst);
+  // ... and this makes its slot seen by the acquire loads that follow: without it the daemon may look at a
+  // stale slot, find nothing and sleep on a record that nobody rings for again (docs/ring.md, C1).
+  A::fence(std::memory_order_seq_cst);
+  return bits;
 }
 
 }  // namespace busway::ring
