@@ -210,6 +210,29 @@ TEST_F(BadClients, DescriptorsOfAClosedConnectionStillCount) {
   EXPECT_TRUE(eventually([&] { return open_descriptors() <= before - 1; }));
 }
 
+TEST_F(BadClients, OneUidCannotUseUpWhatTheKernelLetsLieUnread) {
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  const rlimit few{400, old.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  start();  // a quarter of that: 100
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  RawClient first(path_);
+  first.say_hello();
+  RawClient second(path_);
+  second.say_hello();
+  ASSERT_EQ(first.say(ctl::GetRings{}, 2), ctl::Transfer::done);
+  ASSERT_TRUE(eventually([&] { return counters().requests == 3; }));
+  ASSERT_EQ(second.say(ctl::GetRings{}, 2), ctl::Transfer::done);
+  const auto refused = second.hear();
+  ASSERT_TRUE(refused && std::holds_alternative<ctl::ErrorReply>(refused->reply));
+  EXPECT_EQ(std::get<ctl::ErrorReply>(refused->reply).code, errc::limit_reached);
+  ASSERT_TRUE(first.hear());
+  ASSERT_EQ(second.say(ctl::GetRings{}, 3), ctl::Transfer::done);
+  const auto answer = second.hear();
+  EXPECT_TRUE(answer && std::holds_alternative<ctl::Rings>(answer->reply)) << "there is room again";
+}
+
 TEST_F(BadClients, SessionsOfOneUidAreLimited) {
   options_.limits.sessions_per_uid_most = 3;
   start();
@@ -237,6 +260,7 @@ TEST_F(BadClients, FiveThousandConnectionsAreRefusedWhileAnOldClientIsServed) {
   options_.limits.sessions_most = 40;
   options_.limits.sessions_per_uid_most = 40;
   options_.limits.connections_per_uid_waiting = 30;
+  options_.limits.hello_timeout = 10min;  // however slow the machine is, the silent ones keep their places
   start();
   const auto good = connect();
   std::vector<std::unique_ptr<RawClient>> held;
