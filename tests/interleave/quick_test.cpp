@@ -21,7 +21,9 @@ TEST_P(Seeded, MistakeIsCaught) {
   EXPECT_TRUE(found.caught) << mistake.name;
 }
 
-std::string name_of_mistake(const testing::TestParamInfo<Mistake>& info) { return test_name(info.param.name); }
+std::string name_of_mistake(const testing::TestParamInfo<Mistake>& info) {
+  return test_name(info.param.name);
+}
 INSTANTIATE_TEST_SUITE_P(Code, Seeded, testing::ValuesIn(mistakes()), name_of_mistake);
 
 TEST(Checker, RefusesAMistakeThatHitsNothing) {
