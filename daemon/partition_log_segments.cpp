@@ -37,7 +37,7 @@ std::vector<SegmentForReader> SegmentList::open_from(FileSystem& file_system, Of
       wanted.push_back(segment);
     }
   }
-  return open(file_system, std::move(wanted));
+  return open(file_system, wanted);
 }
 
 std::vector<SegmentForReader> SegmentList::open_from_time(FileSystem& file_system, std::int64_t timestamp_ms,
@@ -52,11 +52,11 @@ std::vector<SegmentForReader> SegmentList::open_from_time(FileSystem& file_syste
       wanted.push_back(segment);
     }
   }
-  return open(file_system, std::move(wanted));
+  return open(file_system, wanted);
 }
 
 std::vector<SegmentForReader> SegmentList::open(FileSystem& file_system,
-                                                std::vector<SegmentInfo> wanted) const {
+                                                const std::vector<SegmentInfo>& wanted) const {
   std::vector<SegmentForReader> opened;
   for (const SegmentInfo& segment : wanted) {
     File log = File::open_if_there(file_system, path(segment.base, log::SegmentFile::log), OpenMode::read);

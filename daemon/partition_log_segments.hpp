@@ -78,7 +78,7 @@ class SegmentList {
   std::vector<SegmentInfo> advance_log_start(Offset offset);
 
  private:
-  std::vector<SegmentForReader> open(FileSystem& file_system, std::vector<SegmentInfo> wanted) const;
+  std::vector<SegmentForReader> open(FileSystem& file_system, const std::vector<SegmentInfo>& wanted) const;
 
   const std::string directory_;
   std::atomic<Offset> log_start_;

@@ -77,7 +77,7 @@ bool is_aside(const std::string& name) { return name.ends_with(kAsideSuffix); }
 std::string quarantine(FileSystem& file_system, const std::string& directory, const File& file, Offset base,
                        std::uint64_t position, std::uint64_t bytes) {
   const std::string name = log::segment_file_name(base, log::SegmentFile::log);
-  const std::string path =
+  std::string path =
       directory + "/" + name.substr(0, name.find('.')) + "-" + std::to_string(position) + ".quarantine";
   copy_durably(file_system, file, position, bytes, path);
   return path;

@@ -12,7 +12,8 @@ namespace busway {
 struct Uuid {
   std::array<std::uint8_t, 16> bytes{};
   friend bool operator==(const Uuid&, const Uuid&) = default;
-  friend auto operator<=>(const Uuid&, const Uuid&) = default;
+  friend auto operator<=>(const Uuid&,
+                          const Uuid&) = default;  // NOLINT(modernize-use-nullptr): of clang-tidy 14
   /// From getrandom(2).
   static Uuid random();
   /// 8-4-4-4-12 lower case hexadecimal digits.

@@ -215,11 +215,10 @@ void TopicLink::keep_lane(const control::LaneInfo& info, Fd fd) {
   const std::lock_guard lock(mutex_);
   const std::size_t id = raw(info.lane);
   if (id >= lanes_.size()) lanes_.resize(id + 1);
-  lanes_[id] = {.generation = raw(info.generation),
-                .span = {.data = region->as<const std::byte>(),
-                         .bytes = static_cast<std::size_t>(info.bytes),
-                         .unit_shift = *unit_shift},
-                .region = std::move(region)};
+  const ring::LaneSpan span{.data = region->as<const std::byte>(),
+                            .bytes = static_cast<std::size_t>(info.bytes),
+                            .unit_shift = *unit_shift};
+  lanes_[id] = {.generation = raw(info.generation), .span = span, .region = std::move(region)};
 }
 
 read::HeldLane TopicLink::known_lane(std::uint32_t lane, std::uint32_t generation) {

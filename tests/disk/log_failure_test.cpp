@@ -17,7 +17,7 @@ const std::string kDirectory = "/data/orders-0";
 
 class LogFailure : public testing::Test {
  protected:
-  LogStory& begin(std::uint64_t seed = 1, RecoveryOptions options = {}) {
+  LogStory& begin(std::uint64_t seed = 1, const RecoveryOptions& options = {}) {
     story_.reset();
     machine_ = std::make_unique<SimulatedMachine>(seed);
     story_ = std::make_unique<LogStory>(machine_->files(), machine_->disk(), kDirectory, memory_, config_);
