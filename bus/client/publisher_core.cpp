@@ -6,6 +6,7 @@
 
 #include "bus/base/murmur2.hpp"
 #include "bus/client/header_encoding.hpp"
+#include "bus/ring/frame.hpp"
 
 namespace busway::client {
 namespace {
@@ -82,15 +83,14 @@ void PublisherCore::write_frame(const Frame& frame, const Parts& parts) noexcept
   const auto length = [](const BytesView& bytes) {
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
   };
-  const memory::FrameHeader header{.place = frame.place,
-                                   .partition = frame.partition,
-                                   .timestamp_ms = parts.timestamp_ms,
-                                   .headers_bytes = static_cast<std::uint32_t>(parts.headers_bytes),
-                                   .key_bytes = length(parts.key),
-                                   .value_bytes = length(parts.value),
-                                   .reserved = 0};
-  Atomics::copy_to_shared(frame.data, &header, sizeof header);
-  std::byte* at = frame.data + sizeof header;
+  ring::put_header<Atomics>(frame.data, {.place = frame.place,
+                                         .partition = frame.partition,
+                                         .timestamp_ms = parts.timestamp_ms,
+                                         .headers_bytes = static_cast<std::uint32_t>(parts.headers_bytes),
+                                         .key_bytes = length(parts.key),
+                                         .value_bytes = length(parts.value),
+                                         .reserved = 0});
+  std::byte* at = frame.data + sizeof(memory::FrameHeader);
   if (parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
   if (!parts.key.empty()) {
     Atomics::copy_to_shared(at, parts.key.data(), parts.key.size());

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <span>
 
+#include "bus/ring/prefetch.hpp"
 #include "bus/ring/publish.hpp"
 #include "bus/ring/reclaim.hpp"
 #include "bus/ring/slot.hpp"
@@ -95,6 +96,7 @@ class LaneWriter {
     entry.unit = next_;
     entry.state = Remembered<A>::State::open;
     next_ += wanted;
+    prefetch(wanted);
     return {.status = ReserveStatus::reserved,
             .place = place_word(lane_, entry.unit),
             .frame = last_++,
@@ -147,6 +149,14 @@ class LaneWriter {
         since_ns{};  ///< when the cell was first seen with this value; 0 = not noted
   };
 
+  /// Asks for the lines of a frame like this one, some frames ahead.
+  void prefetch(std::uint32_t units) noexcept {
+    constexpr std::uint32_t kAhead = 1024 / limits::kUnitBytesLeast;
+    constexpr std::uint32_t kMost = 2;  // larger frames overlap their own misses
+    for (std::uint32_t unit = 0; unit < std::min(units, kMost); ++unit)
+      prefetch_to_write(data_ + (std::size_t{next_ + kAhead + unit} << unit_shift_));
+  }
+
   Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
 
   /// Is there contiguous room? Moves next_ to the lane's start if that is where it is.
@@ -193,11 +203,23 @@ class LaneWriter {
         if (frame.offset >= ledger.safe && !revoke(*ledger.partition, frame.offset, patience))
           return ReserveStatus::wait_lease;
       }
-      --ledger.frames;
       freed = true;
+      forget_safe(ledger);
+      return ReserveStatus::reserved;
     }
     ++first_;
     return ReserveStatus::reserved;
+  }
+
+  /// Forgets the oldest frame, published into `ledger`'s ring and safe, and all behind it that are so too:
+  /// the next reservations find room without coming here.
+  void forget_safe(Ledger<A>& ledger) noexcept {
+    const std::uint64_t before = first_;
+    do {
+      ++first_;
+    } while (first_ != last_ && at(first_).state == Remembered<A>::State::published &&
+             at(first_).ledger == &ledger && at(first_).offset < ledger.safe);
+    ledger.frames -= static_cast<std::uint32_t>(first_ - before);
   }
 
   /// How far to reclaim at once: an eighth of what is remembered, as far as it lies in the oldest frame's

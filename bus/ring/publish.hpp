@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "bus/ring/prefetch.hpp"
 #include "bus/ring/reclaim.hpp"
 #include "bus/ring/slot.hpp"
 #include "bus/ring/views.hpp"
@@ -96,6 +97,7 @@ PublishOutcome publish(Ledger<A>& ledger, std::uint32_t place) noexcept {
                                         std::memory_order_relaxed))
         continue;
       ledger.seen = offset + 1;
+      prefetch_to_write(&ring.slot(offset + limits::kCacheLine / sizeof(std::uint64_t)));
       ring.tail->store(offset + 1, std::memory_order_release);  // a hint; pairs with the walk's first load
       return {PublishStatus::committed, FenceReason::unknown, offset};
     }
