@@ -219,6 +219,8 @@ bool Topic::close_logs() {
       } else if (drains[p] && drains[p]->ended() && !drains[p]->busy() && drains[p]->log().close() == 0) {
         end = drains[p]->next_offset();
         state.log_start = state.files->segments.log_start();
+        state.log_bytes = state.files->segments.bytes();
+        state.segments = static_cast<std::uint32_t>(state.files->segments.snapshot().size());
       }
       drains[p].reset();
       if (!end) {
@@ -355,6 +357,8 @@ control::PartitionDescription Topic::describe(std::uint32_t partition) {
                                       .written = state.log_end,
                                       .durable = state.log_end,
                                       .epoch = state.metadata.epoch,
+                                      .log_bytes = state.log_bytes,
+                                      .segments = state.segments,
                                       .state = "cold"};
   if (!warm()) return about;
   PartitionMemory& memory = memory_->partition(partition);

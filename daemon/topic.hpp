@@ -112,6 +112,8 @@ class Topic {
     // Of a cold partition, as far as known.
     Offset log_start = 0;
     Offset log_end = 0;
+    std::uint64_t log_bytes = 0;
+    std::uint32_t segments = 0;
   };
   struct Opened {
     std::unique_ptr<PartitionLog> log;

@@ -151,6 +151,7 @@ TEST_F(Embedded, AForgottenTopicCoolsDownAndGoesOnWhereItWas) {
   for (int wait = 0; wait < 100 && state() != "cold"; ++wait) std::this_thread::sleep_for(100ms);
   EXPECT_EQ(state(), "cold");
   EXPECT_EQ(bus.describe_topic("t").partitions[0].log_end, 10);
+  EXPECT_EQ(bus.describe_topic("t").partitions[0].segments, 1U);
   Publisher publisher = bus.publisher("t");
   EXPECT_EQ(publisher.publish({.value = "10"}).offset, 10);
   EXPECT_EQ(bus.describe_topic("t").partitions[0].epoch, 0) << "an idle topic never jumps";
