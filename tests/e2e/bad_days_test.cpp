@@ -1,6 +1,8 @@
 // Bad configurations, bad clients and bad luck: each ends in a sentence, and nobody else is hurt.
 #include <csignal>
 #include <random>
+#include <set>
+#include <sstream>
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -8,6 +10,7 @@
 #include <unistd.h>
 
 #include "bus/base/fd.hpp"
+#include "tests/support/load_files.hpp"
 #include "tests/support/private_daemon.hpp"
 
 namespace busway::test {
@@ -197,6 +200,31 @@ TEST(Kills, OfTheKeeperAreACleanStop) {
   daemon.start();
   EXPECT_EQ(daemon.ok({"sub", "t", "-e", "-f", "%o:%s "}), "0:a 1:b ")
       << "no offset jumped, nothing was lost";
+  daemon.finish();
+}
+
+TEST(Kills, OfBothProcessesLoseNothingDurableAndGiveNoOffsetTwice) {
+  PrivateDaemon daemon;
+  daemon.ok({"topic", "create", "t"});
+  const auto publish = [&](const std::string& id, const std::string& count, const std::string& durable) {
+    const auto acks = daemon.directory() / ("acks" + id);
+    Process pub = daemon.start_load_pub(
+        {"topic=t", "id=" + id, "count=" + count, "acks=" + acks.string(), "durable=" + durable});
+    EXPECT_EQ(pub.wait(), 0);
+    return read_acknowledged(acks);
+  };
+  const auto durable = publish("1", "50", "1");
+  const auto plain = publish("2", "5000", "0");
+  daemon.kill_both();
+  daemon.start();
+  const auto later = publish("3", "10", "1");
+  EXPECT_GT(later.front(), std::max(durable.back(), plain.back())) << "an offset was given twice";
+
+  std::set<std::int64_t> offsets;
+  std::istringstream lines(daemon.ok({"sub", "t", "-e", "-f", "%o\\n"}));
+  for (std::int64_t offset = 0; lines >> offset;) EXPECT_TRUE(offsets.insert(offset).second) << offset;
+  for (const std::int64_t offset : durable) EXPECT_TRUE(offsets.contains(offset)) << offset << " was durable";
+  for (const std::int64_t offset : later) EXPECT_TRUE(offsets.contains(offset)) << offset << " was durable";
   daemon.finish();
 }
 

@@ -10,7 +10,7 @@ namespace busway::test {
 namespace {
 
 constexpr int kPublishers = 4;
-constexpr std::uint64_t kEach = 500'000;
+constexpr std::uint64_t kEach = 500'000 / kLoadDivisor;
 constexpr std::uint64_t kAll = kPublishers * kEach;
 
 TEST(ManyPublishers, AreSeenInOneOrderByALiveAStoppedAndALateSubscriber) {

@@ -11,7 +11,7 @@
 namespace busway::test {
 namespace {
 
-constexpr int kKills = 100;
+constexpr int kKills = 100 / kLoadDivisor;
 
 class WorkerKills : public ::testing::TestWithParam<const char*> {
  protected:
@@ -38,12 +38,12 @@ class WorkerKills : public ::testing::TestWithParam<const char*> {
 
 TEST_P(WorkerKills, LoseAndRepeatNothing) {
   Process live = story.start_subscriber("live", "earliest", 0);
-  story.start_publishers(4, 0, 15'000);
+  story.start_publishers(4, 0, 15'000 / kLoadDivisor);
   kill_the_worker_again_and_again();
   story.stop_publishers();
   const auto sequence = story.finish_subscriber(std::move(live), "live");
   story.expect_exactly_the_acknowledged(sequence);
-  EXPECT_GT(sequence.size(), 10'000u) << "there was hardly any load";
+  EXPECT_GT(sequence.size(), 10'000u / kLoadDivisor) << "there was hardly any load";
 
   ASSERT_EQ(daemon.stop(), 0) << daemon.words();
   EXPECT_NE(daemon.ok({"log", "verify", daemon.data()}).find("no defect"), std::string::npos);
