@@ -72,6 +72,23 @@ Scenario leased_once(std::string name, Reclaim reclaim, std::uint32_t publishers
   scenario.shape.lease_tries = 1;
   return scenario;
 }
+/// The second publisher inherits the first one's lane id.
+Scenario retiring(Scenario scenario) {
+  scenario.name += ", lane retired";
+  scenario.shape.retires = true;
+  return scenario;
+}
+Scenario roomy(Scenario scenario, std::uint32_t slots, std::uint32_t units) {
+  scenario.name += ", " + std::to_string(slots) + " slots, " + std::to_string(units) + " units";
+  scenario.shape.slots = slots;
+  scenario.shape.units = units;
+  return scenario;
+}
+Scenario batched(Scenario scenario) {
+  scenario.name += ", two at a time";
+  scenario.shape.lease_batch = 2;
+  return scenario;
+}
 Scenario granting(Scenario scenario) {
   scenario.name += ", granted one ahead";
   scenario.shape.granted = 1;
@@ -97,15 +114,20 @@ const std::vector<Exploration>& quick_explorations() {
       add(in_memory("drop oldest", Reclaim::drop_oldest, 1, {3, 0}), 3, 1);
       add(in_memory("drop oldest, two publishers", Reclaim::drop_oldest, 2, {2, 2}), 2, 0);
       add(without_reader(in_memory("drop oldest", Reclaim::drop_oldest, 2, {2, 3})), 3, 0);
+      add(roomy(without_reader(in_memory("drop oldest", Reclaim::drop_oldest, 2, {3, 4})), 4, 4), 2, 0);
+      add(roomy(without_reader(in_memory("drop oldest", Reclaim::drop_oldest, 2, {2, 3})), 2, 4), 2, 0);
       add(leased("leases", Reclaim::drop_oldest, 1, {3, 0}), 2, 0);
       add(blocking("block", 1, {3, 0}), 2, 1);
       add(reader_sleeps(in_memory("drop oldest", Reclaim::drop_oldest, 2, {1, 1})), 2, 0);
       add(reader_sleeps(in_memory("drop oldest", Reclaim::drop_oldest, 2, {1, 1})), 2, 1, true);
       add(publishers_sleep(leased("leases", Reclaim::drop_oldest, 1, {2, 0})), 3, 1);
+      add(batched(roomy(leased("leases", Reclaim::drop_oldest, 1, {4, 0}), 4, 3)), 1, 0);
       add(publishers_sleep(leased_once("leases", Reclaim::drop_oldest, 1, {2, 0})), 3, 1);
       add(worker_sleeps(without_reader(logged("logged", {1, 1}))), 2, 0);
       add(publishers_sleep(without_reader(logged("logged", {1, 1}))), 2, 1);
       add(without_reader(granting(logged("logged", {1, 2}))), 2, 0);
+      add(retiring(logged("logged", {1, 1})), 2, 1);
+      add(retiring(leased("leases", Reclaim::logged, 2, {1, 1})), 2, 0);
       add(logged("logged", {1, 1}), 2, 1);
       add(fenced("fenced"), 1, 1);
       add(growing("growing", 1, {2, 0}), 2, 1);

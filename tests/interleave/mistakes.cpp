@@ -177,6 +177,12 @@ void growing(List& list) {
          [](Access& access, const Past&) { access.op = Op::store; });
   leaves_out(list, "the new worker does not raise `written`", "take-over, step 2",
              {"raise_written", Place::written, Op::store});
+  answers(list, "a lane is retired before its records are reclaimed", "H6",
+          {"ring_retirable", Place::reclaimed, Op::load}, [](auto, const Past&) { return kHuge; });
+  answers(list, "a lane is retired under a lease", "H6", {"leases_above", Place::lease, Op::load},
+          [](auto, const Past&) { return memory::kLeaseNone; });
+  answers(list, "the log end is the hint", "H7", {"walk_to_end", Place::slot, Op::load, 0, kWorker},
+          [](auto, const Past&) { return 0; });
   leaves_out(list, "a subscriber registers without holding everything first", "H13",
              {"register_cursor", Place::cursor, Op::store, 1});
 }

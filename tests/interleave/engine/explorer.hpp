@@ -163,7 +163,7 @@ class Explorer {
     state.stale &= static_cast<std::uint8_t>(~bit);
     if (state.status[actor] == Status::finished) {
       state.node[actor] = 0;
-      state.memory.forget_actor(actor);
+      bury(state, actor);
     }
   }
 
@@ -237,6 +237,17 @@ class Explorer {
       if (actor != by && waits(state.status[actor])) state.status[actor] = Status::ready;
   }
 
+  /// The actor has ended.
+  void bury(State& state, std::size_t actor) const {
+    // A pidfd that is readable says that all its owner did has been done. Nobody is told of one that is
+    // frozen.
+    if (pidfds_[actor] >= 0 && !(bounds_.frozen && state.status[actor] == Status::crashed)) {
+      state.memory.store_newest(actor, static_cast<std::size_t>(pidfds_[actor]), 1);
+      stir(state, actor);
+    }
+    state.memory.forget_actor(actor);
+  }
+
   void crash(State& state, std::size_t actor) {
     state.status[actor] = Status::crashed;
     state.node[actor] = 0;
@@ -249,12 +260,7 @@ class Explorer {
         arrive(state, heir, programs_->start(heir));
         settle(state, heir);
       }
-    // A pidfd that is readable says that all its owner did has been done.
-    if (pidfds_[actor] >= 0 && !bounds_.frozen) {
-      state.memory.store_newest(actor, static_cast<std::size_t>(pidfds_[actor]), 1);
-      stir(state, actor);
-    }
-    state.memory.forget_actor(actor);
+    bury(state, actor);
   }
 
   /// Nobody can go on, and it is not over: time passes. False: there is nothing that time could change.

@@ -21,14 +21,14 @@ struct Moment {
 };
 
 struct Publisher {
-  enum class Phase : std::uint64_t { attach, reserve, fill, commit, wake_readers, wake_daemon, enter };
+  enum class Phase : std::uint64_t { born, attach, reserve, fill, commit, wake_readers, wake_daemon, enter };
 
-  Publisher(const World& in, std::uint32_t which) : world(&in), lane_id(which) {}
+  Publisher(const World& in, std::uint32_t which) : world(&in), number_of_self(which) {}
 
   const World* world;
-  std::uint32_t lane_id;
-  std::uint32_t number = 0;  ///< of the next record
-  Phase phase = Phase::attach;
+  std::uint32_t number_of_self;  ///< from 1
+  std::uint32_t number = 0;      ///< of the next record
+  Phase phase = Phase::born;
   std::uint64_t which_ring = 0;
   std::uint64_t armed = 0;  ///< 1: announced for space, then looked in vain once more
   std::uint64_t bell_before = 0;
@@ -42,6 +42,8 @@ struct Publisher {
 
   Step step() {
     switch (phase) {
+      case Phase::born:
+        return born();
       case Phase::attach:
         return attach();
       case Phase::reserve:
@@ -61,15 +63,25 @@ struct Publisher {
   }
 
  private:
+  /// Who inherits a lane id is told so by the daemon, once the lane is retired.
+  Step born() {
+    if (world->shape.retires && number_of_self == 2 &&
+        world->partition.marks.lane_generation[1].load(std::memory_order_acquire) != 2)
+      return Step::wait;
+    phase = Phase::attach;
+    return Step::again;
+  }
+
   Step attach() {
-    lane.emplace(lane_id, world->lane_data(lane_id), world->lane_bytes(), kUnitShift, book);
+    lane.emplace(world->lane_id(number_of_self), world->lane_data(number_of_self), world->lane_bytes(),
+                 kUnitShift, book);
     ledgers[0] = {.ring = world->rings[0], .partition = &world->partition, .seen = 0, .safe = 0, .frames = 0};
     phase = Phase::reserve;
     return Step::again;
   }
 
   Step reserve() {
-    if (number == world->shape.records[lane_id - 1]) return Step::done;
+    if (number == world->shape.records[number_of_self - 1]) return Step::done;
     at = lane->reserve(40, ring::LeasePatience<Moment>{.now_ns = {&now}, .timeout_ns = kLeaseTimeout});
     if (at.status == ring::ReserveStatus::wait_space) return wait_for_space();
     if (at.status == ring::ReserveStatus::wait_lease)
@@ -87,7 +99,7 @@ struct Publisher {
   }
 
   Step fill() {
-    const std::uint64_t id = record_id(lane_id, number);
+    const std::uint64_t id = record_id(number_of_self, number);
     const memory::FrameHeader header{.place = at.place,
                                      .partition = 0,
                                      .timestamp_ms = static_cast<std::int64_t>(id),
@@ -162,10 +174,10 @@ struct Publisher {
   Step wait_for_space() {
     at = phase == Phase::reserve ? ring::Reservation<Checked>{} : at;
     if (!world->shape.publishers_sleep) return Step::wait;
-    const Checked::u32& bell = world->bells[lane_id - 1];
+    const Checked::u32& bell = world->bells[number_of_self - 1];
     if (armed == 0) {
       bell_before = bell.load(std::memory_order_acquire);
-      ring::announce(world->partition.wait.space, lane_id - 1);
+      ring::announce(world->partition.wait.space, number_of_self - 1);
       armed = 1;
       return Step::again;
     }
@@ -173,7 +185,7 @@ struct Publisher {
     return no_longer_waiting();
   }
   Step no_longer_waiting() {
-    if (armed != 0) ring::retract(world->partition.wait.space, lane_id - 1);
+    if (armed != 0) ring::retract(world->partition.wait.space, number_of_self - 1);
     armed = 0;
     bell_before = 0;
     return Step::again;

@@ -143,23 +143,25 @@ struct Reader {
     phase = world->shape.publishers_sleep ? Phase::wake_space : Phase::copy;
     if (world->shape.lease_tries != 0 && ++tries == world->shape.lease_tries) prefers_place = 0;
     if (!lease.take(ring, next)) return Step::again;
-    const std::uint64_t seen = look();
-    if (!lease.release() || seen == 0) return Step::again;
-    tell(Report::read, next, seen);
-    ++next;
-    if (!world->shape.publishers_sleep && prefers_place != 0) phase = Phase::in_place;
+    std::array<std::uint64_t, 2> seen{};
+    for (std::uint32_t k = 0; k < world->shape.lease_batch && (k == 0 || seen[0] != 0); ++k)
+      seen[k] = look(next + k);
+    if (!lease.release()) return Step::again;
+    for (const std::uint64_t ids : seen)
+      if (ids != 0) tell(Report::read, next++, ids);
+    if (seen[0] != 0 && !world->shape.publishers_sleep && prefers_place != 0) phase = Phase::in_place;
     return Step::again;
   }
 
   /// Under the lease: the ids that are there, 0 if there are none.
-  std::uint64_t look() const {
+  std::uint64_t look(std::uint64_t offset) const {
     ring::Found found;
-    switch (ring::look_in_place(world->partition, ring, lease, next, resolver(), found)) {
+    switch (ring::look_in_place(world->partition, ring, lease, offset, resolver(), found)) {
       case ring::ReadStatus::record: {
         std::uint64_t body = 0;
         Checked::copy_from_shared(&body, found.body, sizeof body);
         const std::uint64_t ids = ids_of(found.header, body);
-        if (lease.valid()) tell(Report::looked, next, ids);
+        if (lease.valid()) tell(Report::looked, offset, ids);
         return ids;
       }
       case ring::ReadStatus::nothing_yet:

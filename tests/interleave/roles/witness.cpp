@@ -48,14 +48,17 @@ void Witness<Memory>::record_committed(Notes& notes, const Memory& memory, std::
   const std::uint32_t place = ring::slot_place(word);
   const std::uint32_t lane = ring::place_lane(place);
   const std::uint32_t unit = ring::place_unit(place);
-  const std::uint8_t body = world_->frame_location(lane, unit) + 1U;
+  const auto generation =
+      static_cast<std::uint32_t>(memory.newest(world_->partition.marks.lane_generation[lane].location()));
+  const std::uint32_t publisher = world_->publisher_of(lane, generation);
+  const std::uint8_t body = world_->frame_location(publisher, unit) + 1U;
   const std::uint64_t id = Recorder::current().frame(memory.newest(body))[0];
-  require(id / 16 == lane, "a record was committed before its bytes were there");
-  require(id > notes.last[lane], "a publisher's records were committed twice or out of order");
-  notes.last[lane] = static_cast<std::uint8_t>(id);
+  require(id / 16 == publisher, "a record was committed before its bytes were there");
+  require(id > notes.last[publisher], "a publisher's records were committed twice or out of order");
+  notes.last[publisher] = static_cast<std::uint8_t>(id);
   notes.committed[offset] = static_cast<std::uint8_t>(id);
-  notes.frames[lane - 1][unit] = static_cast<std::uint8_t>(offset + 1);
-  notes.rings_of[(lane - 1) * 8 + unit] = static_cast<std::uint8_t>(ring);
+  notes.frames[publisher - 1][unit] = static_cast<std::uint8_t>(offset + 1);
+  notes.rings_of[(publisher - 1) * 8 + unit] = static_cast<std::uint8_t>(ring);
   notes.end = static_cast<std::uint8_t>(offset + 1);
 }
 

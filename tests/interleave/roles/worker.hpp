@@ -11,6 +11,7 @@ struct Worker {
   enum class Phase : std::uint64_t {
     take_over,
     drain,
+    retire,
     wake_space,
     grow,
     open_next,
@@ -27,6 +28,7 @@ struct Worker {
   std::uint64_t which_ring = 0;  ///< that it is drained from
   std::uint64_t grow_at = 1000;  ///< grows (or fences) once so much is drained
   std::uint64_t fence_at = 0;
+  std::uint64_t retired = 0;  ///< 1: the first publisher's lane
   ring::FenceReason fence_reason = ring::FenceReason::grown;
   std::array<ring::RingView<Checked>, 2> rings{};
 
@@ -37,6 +39,8 @@ struct Worker {
         return take_over();
       case Phase::drain:
         return drain();
+      case Phase::retire:
+        return retire();
       case Phase::wake_space:
         return wake_space();
       case Phase::grow:
@@ -102,6 +106,8 @@ struct Worker {
         }
         return Step::wait;
       case ring::ReadStatus::nothing_yet:
+        if (world->shape.retires && retired == 0) phase = Phase::retire;
+        if (phase == Phase::retire) return Step::again;
         if (!world->shape.worker_sleeps) return Step::wait;
         phase = Phase::idle;
         return Step::again;
@@ -112,6 +118,21 @@ struct Worker {
         tell(Report::corrupt, 5);
     }
     return Step::done;
+  }
+
+  /// The first publisher's lane, once its owner has ended and nothing can refer to it any more.
+  Step retire() {
+    phase = Phase::drain;
+    if (world->pidfds[0].load(std::memory_order_acquire) == 0) return Step::wait;
+    const ring::LogEnd end = ring::find_log_end(rings[0]);
+    if (end.status != ring::EndStatus::open) tell(Report::corrupt, 7);
+    if (end.offset != next) return Step::again;  // the rest is drained first
+    // Quiet topics' `reclaimed` is moved by the daemon (H20).
+    if (!ring::advance(world->partition, rings[0], end.offset, end.offset, end.offset)) return Step::wait;
+    if (!ring::lane_retirable(world->partition, rings[0], end.offset)) return Step::wait;
+    const_cast<World*>(world)->partition.marks.lane_generation[1].store(2, std::memory_order_release);
+    retired = 1;
+    return Step::again;
   }
 
   void ring_bell(std::uint32_t bit) const {

@@ -43,7 +43,7 @@ void World::add_marks() {
       Checked::u64(locations.add(Place::written, 0, 0, 0, kEverybody, shape.reclaim != Reclaim::logged));
   ring_generation_ =
       Checked::u32(locations.add(Place::ring_generation, 0, 0, 1, kEverybody, shape.next_slots == 0));
-  const std::uint8_t generation = locations.add(Place::lane_generation, 0, 0, 1, kEverybody, true);
+  const std::uint8_t generation = locations.add(Place::lane_generation, 0, 0, 1, kEverybody, !shape.retires);
   lane_generation_.fill(Checked::u32(generation));
   partition.marks = {.granted = &granted_,
                      .written = &written_,
@@ -72,11 +72,14 @@ void World::add_wait() {
     daemon_asleep = Checked::u32(locations.add(Place::daemon_asleep, 0, 0, 0, kPublisher));
     dirty[0] = Checked::u64(locations.add(Place::dirty, 0, 0, 0, kPublisher | kWorker));
   }
+  if (shape.retires)
+    for (std::uint8_t actor = 0; actor < 2; ++actor)
+      pidfds[actor] = Checked::u64(locations.add(Place::pidfd, 0, actor, 0, kWorker));
   const std::uint32_t cells = std::max(shape.leases, shape.cursors);
   for (std::uint32_t i = 0; i < cells; ++i) {
     const auto cell = static_cast<std::uint8_t>(i);
-    leases_[i] = Checked::u64(
-        locations.add(Place::lease, 0, cell, memory::kLeaseNone, kPublisher | kReader, i >= shape.leases));
+    leases_[i] =
+        Checked::u64(locations.add(Place::lease, 0, cell, memory::kLeaseNone, kEverybody, i >= shape.leases));
     cursors_[i] = Checked::u64(
         locations.add(Place::cursor, 0, cell, memory::kCursorNone, kPublisher, i >= shape.cursors));
   }
@@ -100,8 +103,10 @@ void World::add_lanes() {
 }
 
 ring::LaneSpan World::resolve(std::uint32_t lane, std::uint32_t generation) const noexcept {
-  if (lane == 0 || lane > shape.publishers || generation != 1) return {};
-  return {.data = lane_data(lane), .bytes = lane_bytes(), .unit_shift = kUnitShift};
+  const bool known = shape.retires ? lane == 1 && (generation == 1 || generation == 2)
+                                   : lane >= 1 && lane <= shape.publishers && generation == 1;
+  if (!known) return {};
+  return {.data = lane_data(publisher_of(lane, generation)), .bytes = lane_bytes(), .unit_shift = kUnitShift};
 }
 
 }  // namespace busway::interleave

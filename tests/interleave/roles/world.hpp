@@ -22,11 +22,14 @@ struct Shape {
   std::array<std::uint32_t, 2> records{2, 2};  ///< of each publisher
   std::uint32_t units = 2;                     ///< of each lane, the header's included
   std::uint32_t leases = 0;                    ///< cells
+  std::uint32_t lease_batch = 1;               ///< offsets looked at under one lease, at most 2
   std::uint32_t lease_tries = 0;               ///< then the reader copies; 0 = it never gives up
   std::uint32_t cursors = 0;                   ///< cells: overflow=block
   bool reader_sleeps = false;                  ///< on its bell; otherwise until something changes
   bool publishers_sleep = false;
   bool worker_sleeps = false;
+  bool retires =
+      false;  ///< publisher 2 gets publisher 1's lane id, once that one has ended and its lane is retired
   std::uint64_t granted = 0;  ///< so many offsets ahead of what is drained; 0 = all
 };
 
@@ -38,9 +41,9 @@ inline constexpr std::uint32_t kOffsetsMost = 12;
 inline constexpr std::uint32_t kReaderBit = 2;
 inline constexpr std::uint32_t kBells = 3;
 
-/// Body of a record: which of which publisher. Never 0.
-constexpr std::uint64_t record_id(std::uint32_t lane, std::uint32_t number) noexcept {
-  return lane * 16 + number + 1;
+/// Body of a record: which of which publisher (from 1). Never 0.
+constexpr std::uint64_t record_id(std::uint32_t publisher, std::uint32_t number) noexcept {
+  return publisher * 16 + number + 1;
 }
 
 struct World {
@@ -58,14 +61,19 @@ struct World {
   std::array<Checked::u64, 1> dirty{};
   std::array<Checked::u64, kActorsMost> pidfds{};
 
-  std::byte* lane_data(std::uint32_t lane) const noexcept {
-    return Checked::lane_space + std::size_t{lane - 1} * (std::size_t{shape.units} << kUnitShift);
+  /// Each publisher has memory of its own for its lane; they have a lane id each, or share the first.
+  std::uint32_t lane_id(std::uint32_t publisher) const noexcept { return shape.retires ? 1 : publisher; }
+  std::uint32_t publisher_of(std::uint32_t lane, std::uint32_t generation) const noexcept {
+    return shape.retires ? generation : lane;
+  }
+  std::byte* lane_data(std::uint32_t publisher) const noexcept {
+    return Checked::lane_space + std::size_t{publisher - 1} * (std::size_t{shape.units} << kUnitShift);
   }
   std::size_t lane_bytes() const noexcept { return std::size_t{shape.units} << kUnitShift; }
   ring::LaneSpan resolve(std::uint32_t lane, std::uint32_t generation) const noexcept;
   /// The location of the first cell of a unit.
-  std::uint8_t frame_location(std::uint32_t lane, std::uint32_t unit) const noexcept {
-    return Checked::lane_locations[(std::size_t{lane - 1} * shape.units + unit) * 2];
+  std::uint8_t frame_location(std::uint32_t publisher, std::uint32_t unit) const noexcept {
+    return Checked::lane_locations[(std::size_t{publisher - 1} * shape.units + unit) * 2];
   }
 
  private:

@@ -38,7 +38,7 @@ class Witness {
 };
 
 constexpr int kPublishers = 3;
-constexpr int kRecords = 30000;
+constexpr int kRecords = 4000;
 
 /// Publishes until `records` are out or somebody has seen enough.
 void publish_all(Publisher& publisher, int who, int records = kRecords,
@@ -128,7 +128,7 @@ TEST(RingThreads, WhatIsReadInPlaceUnderAValidLeaseIsWhole) {
         [&, i] { publish_all(*publishers[static_cast<std::size_t>(i)], i, INT32_MAX, &enough); });
   StdLease lease(topic.partition.wait.leases[0]);
   std::uint64_t offset = 0;
-  for (int whole = 0; whole < 5000;) {
+  for (int whole = 0; whole < 500;) {
     if (!lease.take(topic.ring(), offset)) {
       offset = topic.ring().reclaimed->load();
       continue;
@@ -150,7 +150,7 @@ TEST(RingThreads, WhatIsReadInPlaceUnderAValidLeaseIsWhole) {
 }
 
 TEST(RingThreads, AFenceEndsTheRingOnceForAll) {
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 50; ++round) {
     Topic topic(64);
     Publisher ann(topic, 128);
     Publisher bob(topic, 128);
