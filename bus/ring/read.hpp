@@ -157,7 +157,7 @@ class Lease {
 
   /// Takes a lease from `offset` on. False: the ring's `reclaimed` is beyond already, read by copy; nothing
   /// is held, but a publisher may have seen the cell and gone to sleep: as after release(), ring who sleeps
-  /// for space (C2).
+  /// for space (C3).
   [[nodiscard]] bool take(const RingView<A>& ring, std::uint64_t offset) noexcept {
     value_ = lease_word(++seq_, offset);
     cell_->store(value_, std::memory_order_relaxed);  // the fence below orders it
