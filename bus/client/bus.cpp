@@ -23,6 +23,24 @@ PartitionInfo info_of(const control::PartitionDescription& partition) {
           .state = partition.state};
 }
 
+/// A request that must not be done twice. When the worker died before it answered, `done_before` from the
+/// next one means that the first had done it.
+template <class R>
+void ask_once(client::BusCore& core, const R& request, errc done_before) {
+  const Deadline deadline = core.usual_deadline();
+  bool maybe_done = false;
+  core.connected(deadline, [&](control::ClientSession& session) {
+    try {
+      session.request(request, deadline);
+    } catch (const control::ConnectionLost& lost) {
+      maybe_done = maybe_done || lost.sent();
+      throw;
+    } catch (const Error& error) {
+      if (!maybe_done || error.error() != done_before) throw;
+    }
+  });
+}
+
 }  // namespace
 
 Bus connect(const ConnectOptions& options) { return Bus(client::BusCore::connect(options)); }
@@ -33,10 +51,11 @@ void Bus::create_topic(std::string_view name, const TopicSpec& spec) {
   if (spec.partitions < 1)
     throw Error(errc::invalid_partition, "topic " + std::string(name) + " cannot have " +
                                              std::to_string(spec.partitions) + " partitions; the least is 1");
-  core_->ask(control::CreateTopic{.name = std::string(name),
-                                  .partitions = static_cast<std::uint32_t>(spec.partitions),
-                                  .settings = spec.config},
-             core_->usual_deadline());
+  ask_once(*core_,
+           control::CreateTopic{.name = std::string(name),
+                                .partitions = static_cast<std::uint32_t>(spec.partitions),
+                                .settings = spec.config},
+           errc::topic_exists);
 }
 
 void Bus::alter_topic(std::string_view name, const Settings& settings) {
@@ -44,7 +63,7 @@ void Bus::alter_topic(std::string_view name, const Settings& settings) {
 }
 
 void Bus::delete_topic(std::string_view name) {
-  core_->ask(control::DeleteTopic{.name = std::string(name)}, core_->usual_deadline());
+  ask_once(*core_, control::DeleteTopic{.name = std::string(name)}, errc::unknown_topic);
 }
 
 std::vector<std::string> Bus::topics() {

@@ -9,8 +9,9 @@ namespace busway::client {
 namespace {
 
 constexpr auto kFarewell = std::chrono::milliseconds{500};
-/// How long somebody who merely waits tries to reach a daemon, and how seldom.
-constexpr auto kTendReconnect = std::chrono::milliseconds{50};
+/// A daemon that took us up again answers.
+constexpr auto kAttachAgain = std::chrono::seconds{10};
+/// How seldom those who wait look after the connection.
 constexpr auto kTendEvery = std::chrono::milliseconds{10};
 
 std::int64_t now_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
@@ -67,10 +68,11 @@ wait::Notifier::Bell BusCore::bell_of(const std::shared_ptr<Bells>& bells) {
 void BusCore::reconnect(std::uint64_t seen, const Deadline& deadline) {
   const Gate::Alone alone(gate_, deadline);
   std::optional<control::Connection> connection = session_->reconnect(seen, deadline);
-  if (connection) after_reconnect(*connection, deadline);
+  if (connection) after_reconnect(*connection);
 }
 
-void BusCore::after_reconnect(control::Connection& connection, const Deadline& deadline) {
+void BusCore::after_reconnect(control::Connection& connection) {
+  const Deadline deadline = Deadline::after(kAttachAgain);
   const std::vector<std::shared_ptr<TopicLink>> links = live_links();
   if (connection.continuity == control::Continuity::resumed) {
     for (const auto& link : links) {
@@ -97,15 +99,14 @@ void BusCore::after_reconnect(control::Connection& connection, const Deadline& d
   bells_ = std::move(bells);
 }
 
-void BusCore::tend() noexcept {
+void BusCore::tend(std::chrono::milliseconds patience) noexcept {
   const std::int64_t now = now_ns();
   std::int64_t before = tended_ns_.load(std::memory_order_relaxed);
   if (now - before < std::chrono::nanoseconds(kTendEvery).count()) return;
   if (!tended_ns_.compare_exchange_strong(before, now, std::memory_order_relaxed)) return;
   try {
     const std::uint64_t seen = session_->connections();
-    if (!session_->drain_notices() && !session_->connected())
-      reconnect(seen, Deadline::after(kTendReconnect));
+    if (!session_->drain_notices() && !session_->connected()) reconnect(seen, Deadline::after(patience));
   } catch (const std::exception&) {
     return;  // there is no daemon for now: the next one who waits tries again
   }

@@ -70,12 +70,19 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
     }
   }
 
+  /// The same, tried once and only over a connection that is intact: for what can be left undone. Throws.
+  template <class Work>
+  auto connected_now(const Deadline& deadline, Work&& work) {
+    const Gate::Shared pass(gate_, deadline);
+    return work(*session_);
+  }
+
   std::shared_ptr<Use> attach(const std::string& topic, control::Role role, const Deadline& deadline);
   /// For Use. Never throws: a daemon that is gone knows of no attachments.
   void detach(TopicLink& link, const Attachment& attachment) noexcept;
 
   /// Takes up notices and mends a lost connection if that is possible soon. For those who wait. Never throws.
-  void tend() noexcept;
+  void tend(std::chrono::milliseconds patience = std::chrono::milliseconds{50}) noexcept;
 
   /// Deadline of a request nobody gave one for: ConnectOptions::timeout.
   Deadline usual_deadline() const noexcept { return Deadline::after(options_.timeout); }
@@ -89,7 +96,7 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   static std::shared_ptr<Bells> map_bells(control::Connection& connection);
   static wait::Notifier::Bell bell_of(const std::shared_ptr<Bells>& bells);
   void reconnect(std::uint64_t seen, const Deadline& deadline);
-  void after_reconnect(control::Connection& connection, const Deadline& deadline);
+  void after_reconnect(control::Connection& connection);
   void take_notice(control::Notice&& notice, std::vector<Fd>&& fds);
   std::shared_ptr<Use> adopt(const std::string& topic, control::Role role,
                              control::Answered<control::Attached>& attached);

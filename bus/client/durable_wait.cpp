@@ -8,44 +8,43 @@
 namespace busway::client {
 namespace {
 
-/// How long the notifier's thread may wait for the daemon's answer at a time.
+/// How long the notifier's thread, or an await that is resumed, may wait for the daemon at a time.
 constexpr auto kAskFor = std::chrono::milliseconds{200};
-/// How often a restarted service is asked.
+/// How often a service that was stopped is looked for.
 constexpr auto kAskEvery = std::chrono::milliseconds{20};
 
 const memory::PartitionMarks& marks_of(const DurableTarget& target) noexcept {
   return target.link().marks(static_cast<std::uint32_t>(target.position.partition));
 }
 
-errc judge(const PartitionInfo& info, const Position& position) noexcept {
-  if (info.epoch != position.epoch) return errc::epoch_changed;
-  return info.durable > position.offset ? errc::ok : errc::would_block;
-}
-
-/// The service was restarted: what its new instance says. would_block also while there is none.
-errc ask_durable(const DurableTarget& target, const Deadline& deadline) {
-  const auto partition = static_cast<std::uint32_t>(target.position.partition);
-  try {
-    const auto answer = target.link().core().ask(
-        control::DescribeTopic{.name = target.link().name(), .from_partition = partition}, deadline);
-    if (answer.body.uuid != target.link().uuid() || answer.body.partitions.empty())
-      return errc::topic_deleted;
-    const control::PartitionDescription& now = answer.body.partitions.front();
-    PartitionInfo info;
-    info.epoch = raw(now.epoch);
-    info.durable = now.durable;
-    return judge(info, target.position);
-  } catch (const Error& error) {
-    const bool passes = error.error() == errc::no_daemon || error.error() == errc::deadline_exceeded;
-    if (passes) return errc::would_block;
-    if (error.error() == errc::unknown_topic) return errc::topic_deleted;
-    throw;
-  }
+wait::Spot spot_of(const DurableTarget& target) noexcept {
+  return {.partition = static_cast<std::uint32_t>(target.position.partition), .line = wait::Line::durable};
 }
 
 void request_sync(const DurableTarget& target) noexcept {
   // relaxed: an ordinal that changed meanwhile costs one turn.
   target.link().waker().request_sync(marks_of(target).ordinal.load(std::memory_order_relaxed));
+}
+
+/// The service was restarted: attaches anew. would_block also while there is none.
+errc attach_anew(DurableTarget& target, const Deadline& deadline) {
+  try {
+    auto use = target.link().core().attach(target.link().name(), control::Role::publisher, deadline);
+    if (use->link().uuid() != target.link().uuid()) return errc::topic_deleted;
+    target.use = std::move(use);
+    request_sync(target);
+    return look_durable(target);
+  } catch (const Error& error) {
+    if (error.error() == errc::unknown_topic) return errc::topic_deleted;
+    const bool passes = error.error() == errc::no_daemon || error.error() == errc::deadline_exceeded;
+    if (!passes) throw;
+    return errc::would_block;
+  }
+}
+
+void nap(const DurableTarget& target, std::chrono::nanoseconds bound) noexcept {
+  memory::Atomic32& bell = target.link().bell();
+  wait::futex_wait(bell, bell.load(std::memory_order_relaxed), bound);
 }
 
 }  // namespace
@@ -62,38 +61,30 @@ errc look_durable(const DurableTarget& target) noexcept {
   return state == memory::PartitionState::failed ? errc::partition_failed : errc::would_block;
 }
 
-errc wait_durable(const DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin) {
-  TopicLink& link = target.link();
+errc wait_durable(DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin) {
   errc answer = look_durable(target);
-  if (answer != errc::would_block) return answer;
-  request_sync(target);
   wait::Spinner spinner(spin, false);
-  while (spinner.turn()) {
-    answer = look_durable(target);
-    if (answer != errc::would_block) return answer;
-  }
-  const wait::Spot spot{.partition = static_cast<std::uint32_t>(target.position.partition),
-                        .line = wait::Line::durable};
+  while (answer == errc::would_block && spinner.turn()) answer = look_durable(target);
   wait::Backoff backoff = wait::sleep_backoff();
-  while (true) {
+  while (answer == errc::would_block) {
     const auto left = deadline.left();
     if (left <= std::chrono::nanoseconds::zero()) return errc::deadline_exceeded;
-    if (link.stale()) {
-      answer = ask_durable(target, deadline);
-      if (answer != errc::would_block) return answer;
-      wait::futex_wait(link.bell(), link.bell().load(std::memory_order_relaxed),
-                       std::min<std::chrono::nanoseconds>(left, kAskEvery));
+    if (target.link().stale()) {
+      answer = attach_anew(target, deadline);
+      if (answer == errc::would_block && target.link().stale())
+        nap(target, std::min<std::chrono::nanoseconds>(left, kAskEvery));
       continue;
     }
+    TopicLink& link = target.link();
+    const wait::Spot spot = spot_of(target);
     request_sync(target);
-    link.sleeper().sleep(
-        link.bell(), {&spot, 1},
-        [&] { return (answer = look_durable(target)) != errc::would_block || link.stale(); },
+    const bool early = link.sleeper().sleep(
+        link.bell(), {&spot, 1}, [&] { return look_durable(target) != errc::would_block || link.stale(); },
         std::min(left, backoff.next()));
     answer = look_durable(target);
-    if (answer != errc::would_block) return answer;
-    link.core().tend();
+    if (!early && answer == errc::would_block) link.core().tend();
   }
+  return answer;
 }
 
 void throw_unless_durable(errc code, const DurableTarget& target) {
@@ -114,61 +105,81 @@ void throw_unless_durable(errc code, const DurableTarget& target) {
     case errc::topic_deleted:
       throw Error(code, record + " went with its topic, which was deleted");
     default:
-      throw Error(code, record + " cannot be waited for");
+      throw Error(code, record + " cannot be waited for: " + make_error_code(code).message());
   }
+}
+
+// ---- receipts
+
+DurableTarget DurableWait::target() const {
+  const std::lock_guard lock(mutex_);
+  return target_;
+}
+
+void DurableWait::set_target(DurableTarget target) {
+  const std::lock_guard lock(mutex_);
+  std::swap(target_, target);  // the old attachment goes after the lock: that may ask the daemon
+}
+
+void DurableWait::wait(const Deadline& deadline) {
+  DurableTarget target = this->target();
+  const errc answer = wait_durable(target, deadline, {});
+  set_target(target);
+  throw_unless_durable(answer, target);
+}
+
+errc DurableWait::renew(const Deadline& deadline) {
+  DurableTarget target = this->target();
+  if (!target.link().stale()) return look_durable(target);
+  const errc answer = attach_anew(target, deadline);
+  set_target(target);
+  return answer;
 }
 
 namespace {
 
 class DurableWatcher : public wait::Watcher, public std::enable_shared_from_this<DurableWatcher> {
  public:
-  DurableWatcher(std::shared_ptr<DurableWait> wait, std::coroutine_handle<> resume) noexcept
-      : wait_(std::move(wait)),
-        resume_(resume),
-        spot_{.partition = static_cast<std::uint32_t>(wait_->target().position.partition),
-              .line = wait::Line::durable} {}
+  DurableWatcher(std::shared_ptr<DurableWait> wait, std::coroutine_handle<> resume)
+      : wait_(std::move(wait)), resume_(resume), target_(wait_->target()), spot_(spot_of(target_)) {}
 
-  void announce() noexcept override { link().sleeper().announce({&spot_, 1}); }
-  void retract() noexcept override { link().sleeper().retract({&spot_, 1}); }
-  bool ready() noexcept override { return wait_->settled() || link().stale(); }
+  void announce() noexcept override { target_.link().sleeper().announce({&spot_, 1}); }
+  void retract() noexcept override { target_.link().sleeper().retract({&spot_, 1}); }
+  bool ready() noexcept override {
+    return look_durable(target_) != errc::would_block || target_.link().stale();
+  }
   void idle() noexcept override {
-    request_sync(wait_->target());
-    link().core().tend();
+    request_sync(target_);
+    target_.link().core().tend();
   }
   void fire() noexcept override {
     try {
-      if (!wait_->settled() && link().stale() &&
-          ask_durable(wait_->target(), Deadline::after(kAskFor)) == errc::would_block) {
-        wait::futex_wait(link().bell(), link().bell().load(std::memory_order_relaxed), kAskEvery);
-        link().core().notifier().arm(shared_from_this());
+      if (look_durable(target_) == errc::would_block &&
+          wait_->renew(Deadline::after(kAskFor)) == errc::would_block) {
+        target_ = wait_->target();
+        if (target_.link().stale()) nap(target_, kAskEvery);
+        target_.link().core().notifier().arm(shared_from_this());
         return;
       }
     } catch (const std::exception&) {
-      resume_.resume();  // await_resume asks once more and throws it
-      return;
+      // await_resume meets it again and throws it
     }
     resume_.resume();  // last: the coroutine may end the program's interest in everything here
   }
 
  private:
-  TopicLink& link() const noexcept { return wait_->target().link(); }
-
   std::shared_ptr<DurableWait> wait_;
   std::coroutine_handle<> resume_;
+  DurableTarget target_;
   wait::Spot spot_;
 };
 
 }  // namespace
 
 void DurableWait::resume_when_settled(std::coroutine_handle<> resume) {
-  request_sync(target_);
-  target_.link().core().notifier().arm(std::make_shared<DurableWatcher>(shared_from_this(), resume));
-}
-
-void DurableWait::check() {
-  errc answer = look_durable(target_);
-  if (answer == errc::would_block) answer = wait_durable(target_, Deadline::after(kAskFor), {});
-  throw_unless_durable(answer, target_);
+  const DurableTarget target = this->target();
+  request_sync(target);
+  target.link().core().notifier().arm(std::make_shared<DurableWatcher>(shared_from_this(), resume));
 }
 
 }  // namespace busway::client

@@ -1,14 +1,16 @@
 // Waiting until a published record is durable: fdatasync'ed under the epoch in which it was published.
 //
 // A request for a sync is posted again at every turn of a wait, since the worker that took it may have died
-// before the sync (H21). When the service was restarted meanwhile the old marks say nothing new: the daemon
-// is asked. Thread safety: every call from any thread.
+// before the sync (H21). When the service was restarted meanwhile, the old marks say nothing new: the wait
+// attaches anew, which has the log recovered, and asks the new ones. Thread safety: every call from any
+// thread.
 #pragma once
 
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include <busway/error.hpp>
 #include <busway/types.hpp>
@@ -18,7 +20,7 @@
 
 namespace busway::client {
 
-/// Where a record lies, and how to ask after it.
+/// A record, and the attachment through which one can ask after it.
 struct DurableTarget {
   std::shared_ptr<Use> use;
   Position position;
@@ -29,8 +31,9 @@ struct DurableTarget {
 /// epoch_changed, partition_failed. Never blocks.
 errc look_durable(const DurableTarget& target) noexcept;
 
-/// Waits until look_durable() has an answer; errc::deadline_exceeded if it has none in time.
-errc wait_durable(const DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin);
+/// Waits until look_durable() has an answer, a sync having been requested before; errc::deadline_exceeded if
+/// it has none in time. Renews the target's attachment if need be.
+errc wait_durable(DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin);
 
 /// Throws the Error, with a sentence, that belongs to what wait_durable() gave; nothing for errc::ok.
 void throw_unless_durable(errc code, const DurableTarget& target);
@@ -40,15 +43,22 @@ class DurableWait : public std::enable_shared_from_this<DurableWait> {
  public:
   explicit DurableWait(DurableTarget target) noexcept : target_(std::move(target)) {}
 
-  const DurableTarget& target() const noexcept { return target_; }
-  bool settled() const noexcept { return look_durable(target_) != errc::would_block; }
-  /// Resumes on the notifier's thread once there is an answer.
+  /// As look_durable().
+  errc look() const { return look_durable(target()); }
+  /// As wait_durable(), then throw_unless_durable().
+  void wait(const Deadline& deadline);
+  /// Resumes on the notifier's thread once there is an answer, or waiting for it makes no sense.
   void resume_when_settled(std::coroutine_handle<> resume);
-  /// Throws unless the record is durable.
-  void check();
+
+  DurableTarget target() const;
+  /// Attaches anew if the attachment is stale; the answer as look_durable() gives it.
+  errc renew(const Deadline& deadline);
 
  private:
-  DurableTarget target_;
+  void set_target(DurableTarget target);
+
+  mutable std::mutex mutex_;
+  DurableTarget target_;  // guarded by mutex_
 };
 
 }  // namespace busway::client

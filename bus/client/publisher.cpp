@@ -62,15 +62,13 @@ Position Loan::publish(std::size_t bytes) {
 
 // ---- receipts
 
-bool Receipt::is_durable() const { return client::look_durable(wait_->target()) == errc::ok; }
+bool Receipt::is_durable() const { return wait_->look() == errc::ok; }
+void Receipt::wait_durable(std::chrono::milliseconds timeout) const { wait_->wait(Deadline::after(timeout)); }
 
-void Receipt::wait_durable(std::chrono::milliseconds timeout) const {
-  const client::DurableTarget& target = wait_->target();
-  client::throw_unless_durable(client::wait_durable(target, Deadline::after(timeout), {}), target);
-}
-
-bool Receipt::Awaitable::await_ready() const { return wait_->settled(); }
+bool Receipt::Awaitable::await_ready() const { return wait_->look() != errc::would_block; }
 void Receipt::Awaitable::await_suspend(std::coroutine_handle<> resume) { wait_->resume_when_settled(resume); }
-void Receipt::Awaitable::await_resume() const { wait_->check(); }
+void Receipt::Awaitable::await_resume() const {
+  wait_->wait(Deadline::after(std::chrono::milliseconds{200}));
+}
 
 }  // namespace busway

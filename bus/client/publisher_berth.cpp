@@ -11,6 +11,7 @@ namespace busway::client {
 namespace {
 
 constexpr auto kFarewell = std::chrono::milliseconds{500};
+constexpr std::uint64_t kLeaseTimeoutMost = 3'600'000;  // ms; whatever the daemon says
 constexpr auto kReattachEvery = std::chrono::milliseconds{50};
 
 /// Zeroed pages that cost nothing until they are touched: the book of a large lane is seldom full.
@@ -57,13 +58,19 @@ void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
   seats_ = here_->seats.data();
   lane_ = here_->lanes.back().get();
   marks_ = &here_->link->marks();
+  stale_ = &here_->link->stale_flag();
   waker_ = here_->link->waker();
   logged_ = here_->link->logged();
   partitions_ = here_->link->partitions();
   unwoken_.clear();
   unwoken_.reserve(partitions_);
-  lease_timeout_ns_ =
-      static_cast<std::int64_t>(marks_->lease_timeout_ms.load(std::memory_order_relaxed)) * 1'000'000;
+  learn_lease_timeout();
+}
+
+void PublisherCore::learn_lease_timeout() noexcept {
+  // relaxed: a setting, altered at any time.
+  const std::uint64_t ms = marks_->lease_timeout_ms.load(std::memory_order_relaxed);
+  lease_timeout_ns_ = static_cast<std::int64_t>(std::min(ms, kLeaseTimeoutMost)) * 1'000'000;
 }
 
 void PublisherCore::add_lane(Berth& berth, std::uint64_t least_record_bytes, const Deadline& deadline) {
@@ -201,12 +208,13 @@ Position PublisherCore::publish_loan(std::uint64_t ticket, std::size_t bytes) {
   memory::FrameHeader header{};
   Atomics::copy_from_shared(&header, loan.frame.data, sizeof header);
   header.value_bytes = static_cast<std::int32_t>(bytes);
-  header.timestamp_ms = loan.timestamp_ms ? *loan.timestamp_ms : now_ms();
+  const std::int64_t now = now_ms();
+  header.timestamp_ms = loan.timestamp_ms.value_or(now);
   Atomics::copy_to_shared(loan.frame.data, &header, sizeof header);
   Patience patience(true);
   Position position;
-  errc code = errc::ok;
-  if (loan.frame.berth != here_) code = carry_over(loan.frame, patience);
+  errc code = attend_in_time(now, patience);
+  if (code == errc::ok && loan.frame.berth != here_) code = carry_over(loan.frame, patience);
   if (code == errc::ok) code = commit_slowly(loan.frame, attempt(loan.frame), patience, position);
   if (code != errc::ok) fail(code, loan.frame.bytes, loan.frame.partition);
   loan.open = false;

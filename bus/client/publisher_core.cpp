@@ -46,6 +46,16 @@ void PublisherCore::enter() const {
 #endif
 }
 
+/// Looks after the connection now and then, and moves if the service was restarted.
+errc PublisherCore::attend_in_time(std::int64_t now, Patience& patience) {
+  // relaxed: a hint; who acts on it takes locks.
+  const bool stale = stale_->load(std::memory_order_relaxed);
+  // The clock may jump back, too.
+  const bool due =
+      static_cast<std::uint64_t>(now - attended_ms_) >= static_cast<std::uint64_t>(kAttendEveryMs);
+  return stale || due ? attend(now, patience) : errc::ok;
+}
+
 errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted, std::size_t payload,
                                      std::uint32_t& partition) noexcept {
   if (wanted) {
@@ -145,6 +155,8 @@ inline errc PublisherCore::publish_one(const NewRecord& record, std::int64_t now
   if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
       [[unlikely]]
     return errc::record_too_large;
+  if (const errc code = attend_in_time(now, patience); code != errc::ok) [[unlikely]]
+    return code;
   Frame frame;
   if (const errc code = choose_partition(record.key, record.partition, payload, frame.partition);
       code != errc::ok) [[unlikely]]
@@ -168,7 +180,7 @@ Position PublisherCore::publish(const NewRecord& record) {
   enter();
   Patience patience(true);
   Position position;
-  const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+  const errc code = publish_one(record, now_ms(), patience, position);
   if (code != errc::ok) [[unlikely]]
     fail(code, record);
   wake(seats_[position.partition]);
@@ -180,7 +192,7 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
     enter();
     Patience patience(false);
     Position position;
-    const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+    const errc code = publish_one(record, now_ms(), patience, position);
     if (code != errc::ok) return code;
     wake(seats_[position.partition]);
     return position;
@@ -199,7 +211,7 @@ Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
     PublisherCore& core;
     ~Waking() { core.wake_unwoken(); }
   } const waking{*this};
-  const std::int64_t now = records.empty() ? 0 : now_ms();
+  const std::int64_t now = now_ms();
   for (const NewRecord& record : records) {
     if (const errc code = publish_one(record, now, patience, position); code != errc::ok) [[unlikely]]
       fail(code, record);
@@ -231,10 +243,12 @@ Position PublisherCore::publish_durable(const NewRecord& record) {
   if (!logged_) fail(errc::unsupported, record);
   Patience patience(true);
   Position position;
-  const errc code = publish_one(record, record.timestamp_ms ? 0 : now_ms(), patience, position);
+  const errc code = publish_one(record, now_ms(), patience, position);
   if (code != errc::ok) fail(code, record);
-  wake(seats_[position.partition]);
-  const DurableTarget target = durable_target(position);
+  const PartitionSeat& seat = seats_[position.partition];
+  waker_.request_sync(seat.marks->ordinal.load(std::memory_order_relaxed));  // which tells of the record, too
+  waker_.wake(seat.partition.wait.records);
+  DurableTarget target = durable_target(position);
   const Deadline deadline =
       patience.waiting ? patience.waiting->deadline : Deadline::after(options_.max_block);
   throw_unless_durable(wait_durable(target, deadline, options_.spin), target);
@@ -262,7 +276,7 @@ void PublisherCore::flush(std::chrono::milliseconds timeout) {
     // All are asked for before the first is waited for: one group of syncs.
     waker_.request_sync(seat.marks->ordinal.load(std::memory_order_relaxed));
   }
-  for (const DurableTarget& target : targets)
+  for (DurableTarget& target : targets)
     throw_unless_durable(wait_durable(target, deadline, options_.spin), target);
 }
 

@@ -136,6 +136,9 @@ class PublisherCore {
 
   /// Publishes between two looks at what is no longer needed, while there is something.
   static constexpr std::uint32_t kSettleEvery = 1024;
+  /// Shared memory does not tell when keeper and worker have died together; the connection does. One look (a
+  /// system call) in so many ms bounds what is published to nobody.
+  static constexpr std::int64_t kAttendEveryMs = 100;
 
   struct OpenLoan {
     Frame frame;
@@ -156,12 +159,14 @@ class PublisherCore {
   std::int64_t now_ms() const noexcept { return precise_time_ ? precise_unix_ms() : coarse_unix_ms(); }
   LeasePatience lease_patience() const noexcept { return {.now_ns = {}, .timeout_ns = lease_timeout_ns_}; }
 
+  errc attend_in_time(std::int64_t now, Patience& patience);
   void committed(Frame& frame, PartitionSeat& seat, std::uint64_t offset, Position& position) noexcept;
   void wake_unwoken() noexcept;
   void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
   DurableTarget durable_target(const Position& position) const;
 
   // publisher_wait.cpp: what can be in the way
+  errc attend(std::int64_t now, Patience& patience);
   errc reserve_slowly(std::size_t payload, Frame& frame, Patience& patience);
   errc further_lane(ring::ReserveStatus status, std::size_t payload, Patience& patience);
   errc commit_slowly(Frame& frame, ring::PublishOutcome outcome, Patience& patience, Position& position);
@@ -184,6 +189,7 @@ class PublisherCore {
   errc move_berth(Patience& patience);
   errc carry_over(Frame& frame, Patience& patience);
   void settle() noexcept;
+  void learn_lease_timeout() noexcept;
 
   // publisher_errors.cpp
   [[noreturn]] void fail(errc code, std::size_t payload, std::int64_t partition) const;
@@ -195,6 +201,8 @@ class PublisherCore {
   PartitionSeat* seats_ = nullptr;
   LaneSeat* lane_ = nullptr;
   const memory::MarksHeader* marks_ = nullptr;
+  const std::atomic<bool>* stale_ = nullptr;  ///< the link's
+  std::int64_t attended_ms_ = 0;              ///< when the connection was last looked after
   wait::Waker waker_;
   std::uint32_t partitions_ = 0;
   std::uint32_t sticky_ = 0;

@@ -9,8 +9,10 @@ namespace {
 
 /// How long a call that must not wait, or an optional request, may wait for the daemon's answer.
 constexpr auto kBriefly = std::chrono::milliseconds{200};
+/// How long a publish that has no need of the daemon tries to find one that is gone.
+constexpr auto kAttendFor = std::chrono::milliseconds{5};
 constexpr auto kAskGrowthEvery = std::chrono::seconds{1};
-/// A lane or a lease in the way is looked at again after this long at the latest.
+/// While the service is stopped.
 constexpr auto kStoppedNap = std::chrono::milliseconds{50};
 
 bool must_wait(ring::PublishStatus status) noexcept {
@@ -27,9 +29,7 @@ PublisherCore::Patience::Waiting& PublisherCore::begin_waiting(Patience& patienc
     patience.waiting.emplace(Patience::Waiting{.deadline = Deadline::after(options_.max_block),
                                                .spinner = wait::Spinner(options_.spin, false),
                                                .backoff = wait::sleep_backoff()});
-  lease_timeout_ns_ = static_cast<std::int64_t>(std::min<std::uint64_t>(
-                          marks_->lease_timeout_ms.load(std::memory_order_relaxed), 3'600'000)) *
-                      1'000'000;
+  learn_lease_timeout();
   return *patience.waiting;
 }
 
@@ -45,6 +45,12 @@ errc PublisherCore::judge_state(std::uint32_t partition) const noexcept {
   const auto state =
       static_cast<memory::PartitionState>(seats_[partition].marks->state.load(std::memory_order_acquire));
   return state == memory::PartitionState::failed ? errc::partition_failed : errc::ok;
+}
+
+errc PublisherCore::attend(std::int64_t now, Patience& patience) {
+  attended_ms_ = now;
+  core_->tend(kAttendFor);
+  return here_->link->stale() ? move_berth(patience) : errc::ok;
 }
 
 /// One turn of waiting for space: spins the first time, sleeps the next ones. ok: look again.

@@ -65,8 +65,9 @@ void SubscriberWatcher::deliver() {
           wait::futex_wait(link_->bell(), link_->bell().load(std::memory_order_relaxed), kStalledNap);
         break;
       }
-      for (const Record& record : core_->batch_.records()) {
-        each(record);
+      const std::span<const Record> records = core_->batch_.records();
+      for (given = 0; given < records.size();) {
+        each(records[given++]);
         if (closed()) return;
       }
     }
@@ -148,21 +149,26 @@ void SubscriberCore::on_record(std::function<void(const Record&)> each) {
     throw Error(errc::usage, "a subscriber is read by one of fd(), on_record() and next(), not by several");
   auto watcher = std::make_shared<SubscriberWatcher>(SubscriberWatcher::Mode::callback, *this);
   watcher->each = std::move(each);
+  batch_.clear();
   watcher_ = std::move(watcher);
   rearm();
 }
 
 void SubscriberCore::stop() {
-  if (watcher_ == nullptr) return;
+  if (watcher_ == nullptr || watcher_->mode() != SubscriberWatcher::Mode::callback) return;
   const auto watcher = watcher_;
   disarm();
+  give_back(watcher->given);
+  batch_.clear();
   if (watcher->error) std::rethrow_exception(watcher->error);
 }
 
 bool SubscriberCore::next_ready() {
   fork_mark_.check();
   check_mode(watcher_, SubscriberWatcher::Mode::coroutine);
-  return next_index_ < batch_.size() || collect(Deadline::now());
+  const bool first = !std::exchange(batch_is_for_next_, true);
+  if (!first && next_index_ < batch_.size()) return true;
+  return collect(Deadline::now());
 }
 
 void SubscriberCore::next_suspend(std::coroutine_handle<> resume) {

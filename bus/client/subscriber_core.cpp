@@ -16,6 +16,8 @@ namespace {
 constexpr auto kRequestLeast = std::chrono::milliseconds{200};
 constexpr auto kNapFirst = std::chrono::milliseconds{1};
 constexpr auto kNapMost = std::chrono::milliseconds{250};
+/// Polls between two looks for lanes that are no more.
+constexpr std::uint32_t kPurgeEvery = 4096;
 /// Of a whole attempt to attach anew, by somebody who would rather wait for records.
 constexpr auto kMoveFor = std::chrono::milliseconds{1000};
 
@@ -80,6 +82,7 @@ std::unique_ptr<SubscriberCore::Station> SubscriberCore::make_station(const Dead
     throw Error(errc::unsupported,
                 "topic " + topic_ + " has storage=memory: nothing of it ever becomes durable");
   choose_partitions(*station->link);
+  station->link->fetch_all_rings(control::Role::subscriber, deadline);
   station->link->fetch_lanes(deadline);
   for (const std::int32_t number : numbers_) add_seat(*station, static_cast<std::uint32_t>(number));
   return station;
@@ -235,6 +238,7 @@ bool SubscriberCore::collect(const Deadline& deadline) {
     }
   }
   set_request_deadline(deadline);
+  if (++polls_ % kPurgeEvery == 0) purge();
   const std::size_t count = station_->seats.size();
   if (++turn_ >= count) turn_ = 0;
   for (std::size_t i = 0; i < count && !batch_.full(); ++i) {
@@ -260,6 +264,17 @@ void SubscriberCore::after_reading(Seat& seat) noexcept {
   // Either a publisher that goes to sleep for space sees the cursor, or we see its bit.
   memory::StdAtomics::fence(std::memory_order_seq_cst);
   station_->link->waker().wake(seat.reader.partition().wait.space);
+}
+
+/// The records of the batch from `index` on have not been seen by anybody: they are read again.
+void SubscriberCore::give_back(std::size_t index) noexcept {
+  const std::span<const Record> records = batch_.records();
+  for (std::size_t last = records.size(); last > index; --last) {
+    const Record& record = records[last - 1];
+    const auto found = std::lower_bound(numbers_.begin(), numbers_.end(), record.partition());
+    station_->seats[static_cast<std::size_t>(found - numbers_.begin())]->reader.give_back(
+        static_cast<std::uint64_t>(record.offset()));
+  }
 }
 
 bool SubscriberCore::any_ready() const noexcept {
@@ -300,11 +315,16 @@ bool SubscriberCore::sleep_turn(const Deadline& deadline, wait::Backoff& backoff
       std::min(deadline.left(), backoff.next()));
 }
 
+/// Lets lanes go that are no more.
+void SubscriberCore::purge() noexcept {
+  station_->lanes.purge(station_->seats.front()->reader.partition().marks);
+  station_->link->purge_lanes();
+}
+
 void SubscriberCore::look_after_link() {
   TopicLink& link = *station_->link;
   core_->tend();
-  station_->lanes.purge(station_->seats.front()->reader.partition().marks);
-  link.purge_lanes();
+  purge();
   // acquire: pairs with the daemon's release store. A ring's fence says it, too; this is for partitions that
   // have no ring.
   const auto state = static_cast<memory::TopicState>(link.marks().state.load(std::memory_order_acquire));
@@ -315,6 +335,7 @@ void SubscriberCore::look_after_link() {
 std::span<const Record> SubscriberCore::poll(std::chrono::nanoseconds timeout) {
   fork_mark_.check();
   const auto collecting = [this](const Deadline& deadline) { return collect(deadline); };
+  if (std::exchange(batch_is_for_next_, false)) give_back(next_index_);
   bool found = collect(Deadline::now());
   while (!found && round_.later) found = collect(Deadline::now());
   if (!found && timeout > std::chrono::nanoseconds::zero()) found = wait_for_records(timeout, collecting);
@@ -370,8 +391,8 @@ Subscriber::InPlace SubscriberCore::poll_in_place(std::chrono::nanoseconds timeo
                                                   const std::function<void(const Record&)>& each) {
   fork_mark_.check();
   Subscriber::InPlace result;
+  if (std::exchange(batch_is_for_next_, false)) give_back(next_index_);
   batch_.clear();
-  next_index_ = 0;
   const auto show = [&](const Deadline& deadline) { return show_round(deadline, each, result); };
   bool found = show(Deadline::now());
   if (!found && timeout > std::chrono::nanoseconds::zero()) found = wait_for_records(timeout, show);

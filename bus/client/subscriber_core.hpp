@@ -121,6 +121,8 @@ class SubscriberCore {
   bool wait_for_records(std::chrono::nanoseconds timeout, Collect&& collect);
   bool sleep_turn(const Deadline& deadline, wait::Backoff& backoff, wait::Backoff& nap);
   void look_after_link();
+  void purge() noexcept;
+  void give_back(std::size_t index) noexcept;
   bool show_round(const Deadline& deadline, const std::function<void(const Record&)>& each,
                   Subscriber::InPlace& result);
   void set_request_deadline(const Deadline& deadline) noexcept;
@@ -136,8 +138,9 @@ class SubscriberCore {
   std::vector<std::int32_t> numbers_;
   std::vector<wait::Spot> spots_;
   read::RecordBatch batch_;
-  read::ReaderCounters counted_before_;                     // by earlier stations
-  std::size_t turn_ = 0;                                    // the partition that is read first
+  read::ReaderCounters counted_before_;  // by earlier stations
+  std::size_t turn_ = 0;                 // the partition that is read first
+  std::uint32_t polls_ = 0;
   Round round_;                                             // the last one
   bool streaming_ = false;                                  // the last poll gave several records
   const ring::Lease<memory::StdAtomics>* lease_ = nullptr;  // held while a callback looks in place
@@ -145,7 +148,8 @@ class SubscriberCore {
   // Asynchronous use.
   std::shared_ptr<SubscriberWatcher> watcher_;
   std::function<void(std::function<void()>)> executor_;
-  std::size_t next_index_ = 0;  // of the record that next() gives
+  std::size_t next_index_ = 0;      // of the record that next() gives
+  bool batch_is_for_next_ = false;  // who else reads gives back what next() has not given
 };
 
 }  // namespace busway::client

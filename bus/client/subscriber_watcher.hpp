@@ -48,6 +48,7 @@ class SubscriberWatcher : public wait::Watcher, public std::enable_shared_from_t
   Fd event;                                 ///< descriptor
   std::atomic<bool> signalled{false};       ///< descriptor: it is readable
   std::function<void(const Record&)> each;  ///< callback
+  std::size_t given = 0;                    ///< callback: records of the batch that it got
   std::exception_ptr error;                 ///< callback: what ended the delivery
   std::coroutine_handle<> waiting;          ///< coroutine
   std::exception_ptr next_error;            ///< coroutine: what reading threw

@@ -175,6 +175,24 @@ void TopicLink::fetch_rings(std::uint32_t partition, std::uint32_t newer_than, c
   }
 }
 
+void TopicLink::fetch_all_rings(control::Role role, const Deadline& deadline) {
+  control::GetRings next{
+      .topic = {}, .role = role, .from_partition = 0, .newer_than = {}, .only_that_partition = false};
+  bool more = true;
+  while (more) {
+    auto rings = core_->connected(deadline, [&](control::ClientSession& session) {
+      next.topic = id_;
+      return session.request(next, deadline);
+    });
+    for (std::size_t i = 0; i < rings.body.rings.size() && i < rings.fds.size(); ++i) {
+      next.from_partition = rings.body.rings[i].partition;
+      next.newer_than = rings.body.rings[i].generation;
+      keep_ring(rings.body.rings[i], std::move(rings.fds[i]));
+    }
+    more = rings.body.more && !rings.body.rings.empty();
+  }
+}
+
 std::vector<read::HeldRing> TopicLink::rings(std::uint32_t partition, std::uint32_t wanted,
                                              control::Role role, const Deadline& deadline) {
   const bool writable = role == control::Role::publisher;
@@ -297,7 +315,7 @@ OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& de
 }
 
 void TopicLink::drop_lane(const control::LaneInfo& lane, const Deadline& deadline) {
-  core_->connected(deadline, [&](control::ClientSession& session) {
+  core_->connected_now(deadline, [&](control::ClientSession& session) {
     return session.request(control::DropLane{.topic = id_, .lane = lane.lane, .generation = lane.generation},
                            deadline);
   });
@@ -306,7 +324,7 @@ void TopicLink::drop_lane(const control::LaneInfo& lane, const Deadline& deadlin
 // ---- the rest
 
 void TopicLink::grow_ring(std::uint32_t partition, std::uint32_t generation, const Deadline& deadline) {
-  core_->connected(deadline, [&](control::ClientSession& session) {
+  core_->connected_now(deadline, [&](control::ClientSession& session) {
     return session.request(
         control::GrowRing{.topic = id_, .partition = partition, .seen = Generation{generation}}, deadline);
   });

@@ -93,12 +93,15 @@ class TopicLink : public std::enable_shared_from_this<TopicLink> {
 
   /// True once nothing new can come from this link.
   bool stale() const noexcept { return stale_.load(std::memory_order_acquire); }
+  const std::atomic<bool>& stale_flag() const noexcept { return stale_; }
   void make_stale() noexcept { stale_.store(true, std::memory_order_release); }
 
   /// Rings of a partition, the one of generation `wanted` among them (0: all that the daemon still has): see
   /// read::Source::rings. Writable ones for Role::publisher.
   std::vector<read::HeldRing> rings(std::uint32_t partition, std::uint32_t wanted, control::Role role,
                                     const Deadline& deadline);
+  /// Asks for the rings of all partitions, so that the readers need not ask one by one.
+  void fetch_all_rings(control::Role role, const Deadline& deadline);
   /// See read::Source::lane.
   read::HeldLane lane(std::uint32_t lane, std::uint32_t generation, const Deadline& deadline);
   /// Asks for all lanes in use, so that the first records need not wait for them.
@@ -108,6 +111,7 @@ class TopicLink : public std::enable_shared_from_this<TopicLink> {
   /// Lets mappings of lanes go whose id means another lane by now.
   void purge_lanes() noexcept;
   OwnLane new_lane(std::uint64_t least_record_bytes, const Deadline& deadline);
+  // Not done, and an error, when the connection is not intact.
   void drop_lane(const control::LaneInfo& lane, const Deadline& deadline);
   void grow_ring(std::uint32_t partition, std::uint32_t generation, const Deadline& deadline);
   /// The first offset at or after that time, as far as the log tells.

@@ -50,6 +50,12 @@ void PartitionReader::seek(std::uint64_t offset) noexcept {
   ring_ = {};
 }
 
+void PartitionReader::give_back(std::uint64_t offset) noexcept {
+  seek(offset);
+  --counters_.delivered;
+  counters_.from_log = std::min(counters_.from_log, counters_.delivered);
+}
+
 Watch PartitionReader::watch() const {
   return {.partition = partition_,
           .ring = ring_,
@@ -421,7 +427,15 @@ PartitionReader::Shown PartitionReader::show(ring::Lease<Atomics>* lease, std::s
   }
   into.clear();
   shown = {.progress = read(into), .records = into.size(), .valid = true};
-  for (const Record& record : into.records()) each(record);
+  const std::span<const Record> records = into.records();
+  std::size_t given = 0;
+  try {
+    while (given < records.size()) each(records[given++]);
+  } catch (...) {
+    for (std::size_t last = records.size(); last > given; --last)
+      give_back(static_cast<std::uint64_t>(records[last - 1].offset()));
+    throw;
+  }
   return shown;
 }
 

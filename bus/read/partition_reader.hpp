@@ -89,6 +89,8 @@ class PartitionReader {
   std::uint64_t offset() const noexcept { return offset_; }
   /// Goes on at `offset`.
   void seek(std::uint64_t offset) noexcept;
+  /// The record at `offset`, the last that was read and not given back, was not seen by anybody.
+  void give_back(std::uint64_t offset) noexcept;
   /// The first record that is still there, one past the last one. Asks the source for rings if need be.
   std::uint64_t earliest();
   std::uint64_t log_end();

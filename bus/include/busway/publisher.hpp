@@ -104,7 +104,9 @@ class Publisher {
   /// errc::invalid_partition, errc::deadline_exceeded (nothing was published), errc::disk_full (likewise,
   /// with its cause), errc::partition_failed, errc::topic_deleted, errc::forked.
   Position publish(const NewRecord& record);
-  /// Publishes and returns after the record was fdatasync'ed. errc::epoch_changed: it may be lost.
+  /// Publishes and returns after the record was fdatasync'ed. Besides the errors of publish():
+  /// errc::epoch_changed (it may be lost), errc::unsupported (a memory topic); errc::deadline_exceeded while
+  /// waiting for the sync: it is published, and the sentence says so.
   Position publish(const NewRecord& record, Durable);
   /// Publishes if that is possible at once; errc::would_block otherwise. Never throws, never sleeps; a record
   /// larger than any before it may ask the daemon for a larger lane.

@@ -116,6 +116,31 @@ TEST_F(Async, AnExceptionEndsACallbackAndComesOutOfStop) {
   EXPECT_THROW(subscriber_->stop(), std::runtime_error);
 }
 
+TEST_F(Async, WhatACallbackDidNotGetIsReadByHand) {
+  for (int i = 0; i < 10; ++i) publish(std::to_string(i));
+  subscriber_->on_record([&](const Record& record) {
+    notes_.add(std::string(record.value().text()));
+    if (record.offset() == 3) throw std::runtime_error("enough");
+  });
+  ASSERT_TRUE(notes_.await(4));
+  EXPECT_THROW(subscriber_->stop(), std::runtime_error);
+  EXPECT_EQ(read_all(*subscriber_), numbers(4, 10));
+  EXPECT_EQ(subscriber_->counters().delivered, 10u);
+}
+
+TEST_F(Async, WhatACoroutineDidNotGetIsReadByHand) {
+  for (int i = 0; i < 10; ++i) publish(std::to_string(i));
+  const auto reading = [](Subscriber& subscriber, Notes& notes) -> Task {
+    for (int i = 0; i < 4; ++i) {
+      const Record& record = co_await subscriber.next();
+      notes.add(std::string(record.value().text()));
+    }
+  };
+  reading(*subscriber_, notes_);
+  ASSERT_TRUE(notes_.await(4));
+  EXPECT_EQ(read_all(*subscriber_), numbers(4, 10));
+}
+
 TEST_F(Async, ACallbackMayDestroyItsSubscriber) {
   subscriber_->on_record([&](const Record&) {
     subscriber_.reset();

@@ -212,6 +212,27 @@ TEST_F(InPlace, ShowsRecordsWhereTheyLie) {
   EXPECT_EQ(subscriber.poll_in_place(10ms, [](const Record&) {}).records, 0u);
 }
 
+TEST_F(InPlace, GivesBackWhatACallbackThatThrewDidNotSee) {
+  bus_.create_topic("t");
+  auto publisher = bus_.publisher("t");
+  publish_numbers(publisher, 0, 20'000);  // some from the log
+  auto subscriber = bus_.subscriber("t", {.from = earliest});
+  Offset next = 0;
+  const auto until = std::chrono::steady_clock::now() + 60s;
+  while (next < 20'000 && std::chrono::steady_clock::now() < until) {
+    try {
+      subscriber.poll_in_place(1s, [&](const Record& record) {
+        ASSERT_EQ(record.offset(), next);
+        if (++next % 777 == 0) throw std::runtime_error("enough");
+      });
+    } catch (const std::runtime_error&) {
+      EXPECT_EQ(subscriber.position(0), next);
+    }
+  }
+  EXPECT_EQ(next, 20'000);
+  EXPECT_EQ(subscriber.counters().delivered, 20'000u);
+}
+
 TEST_F(InPlace, HoldsPublishersOffWhatItLooksAt) {
   bus_.create_topic("t", {.partitions = 1, .config = memory_topic("drop-oldest")});
   auto publisher = bus_.publisher("t", {.max_block = 60s});
