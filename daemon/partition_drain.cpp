@@ -305,9 +305,9 @@ void PartitionDrain::publish_health() {
 }
 
 void PartitionDrain::note_active_segment() {
-  if (log_->active_base() == active_base_) return;
-  active_base_ = log_->active_base();
-  if (active_base_ >= 0) events_.active_segment(ordinal_, active_base_, log_->active_path());
+  if (log_->active_file() == active_file_) return;
+  active_file_ = log_->active_file();
+  if (log_->active_base() >= 0) events_.active_segment(ordinal_, log_->active_base(), log_->active_path());
 }
 
 void PartitionDrain::check_grant() {

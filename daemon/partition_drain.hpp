@@ -177,7 +177,7 @@ class PartitionDrain {
   std::uint64_t written_ = 0;  ///< as marks say
   std::uint64_t durable_ = 0;
   LogHealth health_ = LogHealth::running;
-  Offset active_base_ = -1;
+  std::uint32_t active_file_ = 0;  // PartitionLog::active_file() that was announced
   bool grant_asked_ = false;
   std::optional<ring::FenceReason> ended_;
   std::int64_t last_active_ms_ = 0;

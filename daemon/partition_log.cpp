@@ -32,6 +32,7 @@ PartitionLog::PartitionLog(const StoreContext& context, std::uint32_t tag, const
   if (!recovered.active) return;
   ActiveSegment& active = *recovered.active;
   OpenSegment& segment = open_.emplace_back();
+  ++files_opened_;
   segment.base = active.base;
   segment.file = File::open(context_.files, active_path(), OpenMode::write);
   segment.bytes = active.bytes;
@@ -132,6 +133,7 @@ int PartitionLog::start_segment(Offset base, Epoch epoch) {
   if (!open_.empty()) open_.back().next_base = base;
   if (window_.empty()) seal_durable_segments();
   OpenSegment& segment = open_.emplace_back();
+  ++files_opened_;
   segment.base = base;
   segment.file = std::move(file);
   segment.allocated = allocated;

@@ -111,8 +111,10 @@ class PartitionLog {
   int cause() const noexcept { return cause_; }
   /// Operations submitted and not yet complete.
   std::uint32_t in_flight() const noexcept { return writes_in_flight_ + syncs_in_flight_; }
-  /// Of the segment that is appended to, -1: none yet. When this or active_path() changes, the keeper needs a
-  /// descriptor of the new file.
+  /// Another number whenever another file is appended to, even one with the same base: then the keeper needs a
+  /// descriptor of the new one.
+  std::uint32_t active_file() const noexcept { return files_opened_; }
+  /// Of the segment that is appended to, -1: none yet.
   Offset active_base() const noexcept { return open_.empty() ? -1 : open_.back().base; }
   std::string active_path() const;
   /// For readers, retention and metrics, on any thread; may outlive the log.
@@ -212,6 +214,7 @@ class PartitionLog {
   int cause_ = 0;
   int sync_error_ = 0;
 
+  std::uint32_t files_opened_ = 0;
   std::deque<OpenSegment> open_;
   std::uint32_t first_open_ = 0;      // number of open_.front()
   RingQueue<Pending> window_;         // not durable, in order of offsets

@@ -168,6 +168,7 @@ int PartitionLog::sync_names() {
 void PartitionLog::adopt_replacement(File file, Offset base) {
   drop_superseded(base);
   OpenSegment& segment = open_.emplace_back();
+  ++files_opened_;
   segment.base = base;
   segment.file = std::move(file);
   segment.epoch = Epoch{window_.front().batch.leader_epoch};

@@ -126,6 +126,21 @@ TEST_F(LogFailure, a_failed_sync_moves_what_is_not_durable_to_a_new_segment) {
   EXPECT_EQ(memory_.durable, 9);
 }
 
+TEST_F(LogFailure, a_rewrite_of_the_whole_segment_is_another_file_under_the_same_name) {
+  LogStory& story = begin();
+  story.must_publish(3, 100);
+  story.settle();
+  const std::uint32_t file = story.log().active_file();
+  const std::string path = story.log().active_path();
+  machine_->fail_all("sync " + path, EIO);
+  ASSERT_TRUE(story.sync());
+  EXPECT_EQ(story.log().active_path(), path);
+  EXPECT_NE(story.log().active_file(), file);
+  EXPECT_EQ(story.log().durable(), 3);
+  begin_after(CrashKind::power_least);
+  expect_all_durable_present();
+}
+
 TEST_F(LogFailure, a_file_whose_sync_failed_is_never_synced_again) {
   LogStory& story = begin();
   story.must_publish(3, 100);
