@@ -47,8 +47,6 @@ std::int64_t monotonic_us() noexcept {
   return static_cast<std::int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000;
 }
 
-std::uint32_t state_word(ManifestState state) noexcept { return static_cast<std::uint32_t>(state); }
-
 void keep_across_exec(int fd) { check_errno(::fcntl(fd, F_SETFD, 0), "clearing close-on-exec"); }
 
 /// A descriptor number that nobody else gets, to be dup2'ed over in the child.

@@ -16,8 +16,6 @@ using memory::ManifestHeader;
 using memory::ManifestKind;
 using memory::ManifestState;
 
-std::uint32_t state_word(ManifestState state) noexcept { return static_cast<std::uint32_t>(state); }
-
 [[noreturn]] void corrupt(const ManifestEntry& entry, const std::string& what) {
   throw Error(errc::corrupt, "kept descriptor " + std::to_string(entry.keeper_fd) + " (kind " +
                                  std::to_string(static_cast<std::uint32_t>(entry.kind)) + ") " + what);

@@ -10,6 +10,10 @@
 
 namespace busway::daemon {
 
+constexpr std::uint32_t state_word(memory::ManifestState state) noexcept {
+  return static_cast<std::uint32_t>(state);
+}
+
 class KeeperEntries {
  public:
   /// Makes a manifest of this many entries, all empty.

@@ -11,7 +11,7 @@
 namespace busway::daemon {
 namespace {
 
-constexpr std::uint64_t kFileBytesMost = 4096;
+constexpr std::uint64_t kCheckpointBytesMost = 4096;
 
 /// Takes `word` off the front of `text`.
 bool take(std::string_view& text, std::string_view word) {
@@ -55,7 +55,7 @@ std::optional<CheckpointValues> Checkpoint::load(FileSystem& file_system, const 
   const std::string path = directory + "/" + std::string(kFileName);
   const File file = File::open_if_there(file_system, path, OpenMode::read);
   if (!file) return std::nullopt;
-  std::string text(std::min(file.size(), kFileBytesMost), '\0');
+  std::string text(std::min(file.size(), kCheckpointBytesMost), '\0');
   text.resize(file.read(std::as_writable_bytes(std::span(text)), 0));
   return parse_checkpoint(text);
 }

@@ -11,7 +11,7 @@ namespace busway::daemon {
 namespace {
 
 constexpr std::string_view kFirstLine = "busway-lost 1\n";
-constexpr std::uint64_t kFileBytesMost = std::uint64_t{16} << 20;
+constexpr std::uint64_t kLostListBytesMost = std::uint64_t{16} << 20;
 
 /// A number and the character behind it, off the front of `text`.
 bool take_number(std::string_view& text, Offset& number, char behind) {
@@ -80,7 +80,7 @@ LostOffsets LostOffsets::load(FileSystem& file_system, const std::string& direct
   const std::string path = directory + "/" + std::string(kFileName);
   const File file = File::open_if_there(file_system, path, OpenMode::read);
   if (!file) return {};
-  std::string text(std::min(file.size(), kFileBytesMost), '\0');
+  std::string text(std::min(file.size(), kLostListBytesMost), '\0');
   text.resize(file.read(std::as_writable_bytes(std::span(text)), 0));
   return parse(text);
 }

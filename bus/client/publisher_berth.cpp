@@ -10,7 +10,7 @@
 namespace busway::client {
 namespace {
 
-constexpr auto kFarewell = std::chrono::milliseconds{500};
+constexpr auto kLaneFarewell = std::chrono::milliseconds{500};
 constexpr std::uint64_t kLeaseTimeoutMost = 3'600'000;  // ms; whatever the daemon says
 constexpr auto kReattachEvery = std::chrono::milliseconds{50};
 
@@ -83,7 +83,7 @@ void PublisherCore::add_lane(Berth& berth, std::uint64_t least_record_bytes, con
 void PublisherCore::leave(Berth& berth) noexcept {
   if (fork_mark_.forked() || berth.link->stale()) return;
   try {
-    const Deadline deadline = Deadline::after(kFarewell);
+    const Deadline deadline = Deadline::after(kLaneFarewell);
     for (const auto& lane : berth.lanes) berth.link->drop_lane(lane->lane.info, deadline);
   } catch (const std::exception&) {
     return;  // the daemon takes the lanes back when the session ends
@@ -101,7 +101,7 @@ void PublisherCore::settle() noexcept {
       continue;
     }
     try {
-      here_->link->drop_lane(lanes[i]->lane.info, Deadline::after(kFarewell));
+      here_->link->drop_lane(lanes[i]->lane.info, Deadline::after(kLaneFarewell));
     } catch (const std::exception&) {
       break;  // no daemon for now
     }

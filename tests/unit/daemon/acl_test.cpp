@@ -15,7 +15,7 @@ constexpr gid_t kTeam = 65432;
 
 Acl acl_of(const std::string& text) { return parse_config(text, "busway.toml", {}).acl; }
 
-std::string complaint(const std::string& text) {
+std::string acl_complaint(const std::string& text) {
   try {
     acl_of(text);
   } catch (const Error& error) {
@@ -68,15 +68,16 @@ TEST(Acl, NamesOfUsersAndGroupsAreLookedUp) {
 }
 
 TEST(Acl, AnIncompleteOrMisspeltEntryIsRefusedWithItsLine) {
-  EXPECT_EQ(complaint("\n[[acl]]\ntopics = \"*\"\nallow = \"publish\"").find("busway.toml:2: acl:"), 0U);
-  EXPECT_NE(complaint("[[acl]]\nusers = 1\nallow = \"publish\"").find("names no topics"), std::string::npos);
-  EXPECT_NE(complaint("[[acl]]\nusers = 1\ntopics = \"*\"").find("allows nothing"), std::string::npos);
-  EXPECT_NE(complaint("[[acl]]\nuser = 1").find("unknown setting acl.user"), std::string::npos);
-  EXPECT_NE(complaint("[[acl]]\nusers = 1\ntopics = \"*\"\nallow = \"read\"").find("acl.allow = read"),
+  EXPECT_EQ(acl_complaint("\n[[acl]]\ntopics = \"*\"\nallow = \"publish\"").find("busway.toml:2: acl:"), 0U);
+  EXPECT_NE(acl_complaint("[[acl]]\nusers = 1\nallow = \"publish\"").find("names no topics"),
             std::string::npos);
-  EXPECT_NE(complaint("[[acl]]\nusers = \"no such user\"").find("knows no \"no such user\""),
+  EXPECT_NE(acl_complaint("[[acl]]\nusers = 1\ntopics = \"*\"").find("allows nothing"), std::string::npos);
+  EXPECT_NE(acl_complaint("[[acl]]\nuser = 1").find("unknown setting acl.user"), std::string::npos);
+  EXPECT_NE(acl_complaint("[[acl]]\nusers = 1\ntopics = \"*\"\nallow = \"read\"").find("acl.allow = read"),
             std::string::npos);
-  EXPECT_NE(complaint("acl = 1").find("[[acl]]"), std::string::npos);
+  EXPECT_NE(acl_complaint("[[acl]]\nusers = \"no such user\"").find("knows no \"no such user\""),
+            std::string::npos);
+  EXPECT_NE(acl_complaint("acl = 1").find("[[acl]]"), std::string::npos);
 }
 
 TEST(Pattern, MatchesFromTheFirstToTheLastCharacter) {

@@ -6,11 +6,11 @@
 namespace busway::daemon {
 namespace {
 
-Config parsed(const std::string& text) { return parse_config(text, "busway.toml", {}); }
+Config configured(const std::string& text) { return parse_config(text, "busway.toml", {}); }
 
 TEST(ConfigReload, TakesWhatMayChangeAtRunTime) {
-  const Config now = parsed("");
-  const Config fresh = parsed(R"(
+  const Config now = configured("");
+  const Config fresh = configured(R"(
     log.level = "debug"
     sessions.max = 5
     topic.defaults."flush.ms" = 7
@@ -28,9 +28,9 @@ TEST(ConfigReload, TakesWhatMayChangeAtRunTime) {
 }
 
 TEST(ConfigReload, KeepsWhatNeedsARestartAndSaysSo) {
-  const Config now = parsed("data.dir = \"/a\"\nsocket.path = \"/s\"");
+  const Config now = configured("data.dir = \"/a\"\nsocket.path = \"/s\"");
   const Reload reload =
-      reload_config(now, parsed("data.dir = \"/b\"\nsocket.path = \"/s\"\nnum.partitions = 2"));
+      reload_config(now, configured("data.dir = \"/b\"\nsocket.path = \"/s\"\nnum.partitions = 2"));
   EXPECT_EQ(reload.config.data_dir, "/a");
   EXPECT_EQ(reload.config.num_partitions, 2);
   ASSERT_EQ(reload.pending.size(), 1U);
@@ -38,8 +38,8 @@ TEST(ConfigReload, KeepsWhatNeedsARestartAndSaysSo) {
 }
 
 TEST(ConfigReload, AnUnchangedFileChangesNothing) {
-  const Config now = parsed("num.partitions = 2");
-  const Reload reload = reload_config(now, parsed("num.partitions = 2"));
+  const Config now = configured("num.partitions = 2");
+  const Reload reload = reload_config(now, configured("num.partitions = 2"));
   EXPECT_TRUE(reload.pending.empty());
   EXPECT_EQ(print_config(reload.config), print_config(now));
 }

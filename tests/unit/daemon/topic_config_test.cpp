@@ -13,7 +13,7 @@
 namespace busway::daemon {
 namespace {
 
-std::string complaint(const Settings& settings, errc expected = errc::invalid_setting) {
+std::string topic_complaint(const Settings& settings, errc expected = errc::invalid_setting) {
   try {
     parse_topic_config("orders", settings);
   } catch (const Error& error) {
@@ -64,31 +64,32 @@ TEST(TopicConfig, ReadsKafkasUnitsAndHumanOnes) {
 }
 
 TEST(TopicConfig, ABadValueNamesTopicKeyValueAndBounds) {
-  EXPECT_EQ(complaint({{"max.message.bytes", "17MiB"}}),
+  EXPECT_EQ(topic_complaint({{"max.message.bytes", "17MiB"}}),
             "topic orders: max.message.bytes = 17MiB: must be bytes, or a number with KiB, MiB, GiB or TiB, "
             "1 to 16MiB");
-  EXPECT_NE(complaint({{"flush.ms", "soon"}}).find("flush.ms = soon"), std::string::npos);
-  EXPECT_NE(complaint({{"flush.ms", ""}}).find("flush.ms = :"), std::string::npos);
-  EXPECT_NE(complaint({{"preallocate", "1"}}).find("true or false"), std::string::npos);
-  EXPECT_NE(complaint({{"retention.ms", "-2"}}).find("at least -1"), std::string::npos);
+  EXPECT_NE(topic_complaint({{"flush.ms", "soon"}}).find("flush.ms = soon"), std::string::npos);
+  EXPECT_NE(topic_complaint({{"flush.ms", ""}}).find("flush.ms = :"), std::string::npos);
+  EXPECT_NE(topic_complaint({{"preallocate", "1"}}).find("true or false"), std::string::npos);
+  EXPECT_NE(topic_complaint({{"retention.ms", "-2"}}).find("at least -1"), std::string::npos);
 }
 
 TEST(TopicConfig, AnUnknownKeyNamesTheNearestKnownOne) {
-  EXPECT_EQ(complaint({{"retention.msec", "1"}}),
+  EXPECT_EQ(topic_complaint({{"retention.msec", "1"}}),
             "topic orders: unknown setting retention.msec (= 1), did you mean retention.ms?");
-  EXPECT_EQ(complaint({{"colour", "red"}}), "topic orders: unknown setting colour (= red)");
+  EXPECT_EQ(topic_complaint({{"colour", "red"}}), "topic orders: unknown setting colour (= red)");
 }
 
 TEST(TopicConfig, CompactionIsRefusedAsNotSupportedNotAsMisspelt) {
-  EXPECT_NE(complaint({{"cleanup.policy", "compact"}}, errc::unsupported).find("does not compact"),
+  EXPECT_NE(topic_complaint({{"cleanup.policy", "compact"}}, errc::unsupported).find("does not compact"),
             std::string::npos);
-  EXPECT_NE(complaint({{"cleanup.policy", "compact,delete"}}, errc::unsupported).find("does not compact"),
-            std::string::npos);
-  EXPECT_NE(complaint({{"cleanup.policy", "remove"}}).find("must be delete"), std::string::npos);
+  EXPECT_NE(
+      topic_complaint({{"cleanup.policy", "compact,delete"}}, errc::unsupported).find("does not compact"),
+      std::string::npos);
+  EXPECT_NE(topic_complaint({{"cleanup.policy", "remove"}}).find("must be delete"), std::string::npos);
 }
 
 TEST(TopicConfig, BlockingOverflowBelongsToMemoryTopics) {
-  EXPECT_NE(complaint({{"overflow", "block"}}).find("storage=memory"), std::string::npos);
+  EXPECT_NE(topic_complaint({{"overflow", "block"}}).find("storage=memory"), std::string::npos);
   EXPECT_EQ(parse_topic_config("orders", {{"overflow", "block"}, {"storage", "memory"}}).overflow,
             TopicOverflow::block);
 }
