@@ -111,8 +111,8 @@ class PartitionLog {
   int cause() const noexcept { return cause_; }
   /// Operations submitted and not yet complete.
   std::uint32_t in_flight() const noexcept { return writes_in_flight_ + syncs_in_flight_; }
-  /// Another number whenever another file is appended to, even one with the same base: then the keeper needs a
-  /// descriptor of the new one.
+  /// Another number whenever another file is appended to, even one with the same base: then the keeper needs
+  /// a descriptor of the new one.
   std::uint32_t active_file() const noexcept { return files_opened_; }
   /// Of the segment that is appended to, -1: none yet.
   Offset active_base() const noexcept { return open_.empty() ? -1 : open_.back().base; }

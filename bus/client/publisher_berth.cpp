@@ -169,22 +169,22 @@ errc PublisherCore::carry_over(Frame& frame, Patience& patience) {
 
 Loan PublisherCore::loan(std::size_t bytes, const LoanOptions& options) {
   enter();
-  Parts parts{.key = options.key,
-              .headers = options.headers,
-              .headers_bytes = encoded_headers_bytes(options.headers),
-              .value_bytes = bytes,
-              .timestamp_ms = options.timestamp_ms.value_or(0)};
-  const std::size_t payload = parts.payload();
+  const std::size_t headers_bytes = encoded_headers_bytes(options.headers);
+  const std::size_t payload = headers_bytes + options.key.size() + bytes;
   const std::int64_t wanted = options.partition.value_or(-1);
   if (bytes > limits::kLaneBytesMost || payload > marks_->max_message_bytes.load(std::memory_order_relaxed))
     fail(errc::record_too_large, payload, wanted);
   Patience patience(true);
   OpenLoan loan;
-  errc code = choose_partition(options.key, options.partition, payload, loan.frame.partition);
+  errc code = choose_partition(options.key, options.partition, loan.frame.partition);
   if (code == errc::ok) code = reserve_slowly(payload, loan.frame, patience);
   if (code != errc::ok) fail(code, payload, wanted);
-  parts.value = BytesView(nullptr, bytes);  // a length; the bytes are the caller's to fill in
-  write_frame(loan.frame, parts);
+  write_frame({.data = loan.frame.data, .place = loan.frame.place, .partition = loan.frame.partition},
+              {.key = options.key,
+               .value = BytesView(nullptr, bytes),  // a length; the bytes are the caller's to fill in
+               .headers = options.headers,
+               .headers_bytes = headers_bytes,
+               .timestamp_ms = options.timestamp_ms.value_or(0)});
   loan.timestamp_ms = options.timestamp_ms;
   loan.value_bytes = bytes;
   loan.open = true;

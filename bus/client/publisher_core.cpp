@@ -46,18 +46,20 @@ void PublisherCore::enter() const {
 #endif
 }
 
-/// Looks after the connection now and then, and moves if the service was restarted.
-errc PublisherCore::attend_in_time(std::int64_t now, Patience& patience) {
+/// The connection is to be looked after now and then, and left if the service was restarted.
+bool PublisherCore::attendance_due(std::int64_t now) const noexcept {
   // relaxed: a hint; who acts on it takes locks.
-  const bool stale = stale_->load(std::memory_order_relaxed);
+  if (stale_->load(std::memory_order_relaxed)) return true;
   // The clock may jump back, too.
-  const bool due =
-      static_cast<std::uint64_t>(now - attended_ms_) >= static_cast<std::uint64_t>(kAttendEveryMs);
-  return stale || due ? attend(now, patience) : errc::ok;
+  return static_cast<std::uint64_t>(now - attended_ms_) >= static_cast<std::uint64_t>(kAttendEveryMs);
 }
 
-errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted, std::size_t payload,
-                                     std::uint32_t& partition) noexcept {
+errc PublisherCore::attend_in_time(std::int64_t now, Patience& patience) {
+  return attendance_due(now) ? attend(now, patience) : errc::ok;
+}
+
+errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> wanted,
+                                     std::uint32_t& partition) const noexcept {
   if (wanted) {
     partition = static_cast<std::uint32_t>(*wanted);
     return partition < partitions_ ? errc::ok : errc::invalid_partition;
@@ -67,72 +69,50 @@ errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> 
     return errc::ok;
   }
   partition = sticky_;
-  sticky_bytes_ += payload;
-  if (sticky_bytes_ >= kStickyBytes) [[unlikely]] {
-    sticky_bytes_ = 0;
-    sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
-  }
   return errc::ok;
 }
 
-inline errc PublisherCore::reserve(std::size_t payload, Frame& frame, Patience& patience) {
-  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
-  const auto got = lane_->writer.reserve(bytes, lease_patience());
-  if (got.status != ring::ReserveStatus::reserved) [[unlikely]]
-    return reserve_slowly(payload, frame, patience);
-  frame.berth = here_;
-  frame.lane = lane_;
-  frame.handle = got.frame;
-  frame.data = got.data;
-  frame.place = got.place;
-  frame.bytes = bytes;
-  return errc::ok;
+void PublisherCore::next_sticky_partition() noexcept {
+  sticky_bytes_ = 0;
+  sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
 }
 
-void PublisherCore::write_frame(const Frame& frame, const Parts& parts) noexcept {
+void PublisherCore::write_frame(const Place& place, const Parts& parts) noexcept {
   const auto length = [](const BytesView& bytes) {
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
   };
-  ring::put_header<Atomics>(frame.data, {.place = frame.place,
-                                         .partition = frame.partition,
+  ring::put_header<Atomics>(place.data, {.place = place.place,
+                                         .partition = place.partition,
                                          .timestamp_ms = parts.timestamp_ms,
                                          .headers_bytes = static_cast<std::uint32_t>(parts.headers_bytes),
                                          .key_bytes = length(parts.key),
                                          .value_bytes = length(parts.value),
                                          .reserved = 0});
-  std::byte* at = frame.data + sizeof(memory::FrameHeader);
+  std::byte* at = place.data + sizeof(memory::FrameHeader);
   if (parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
   if (!parts.key.empty()) {
-    Atomics::copy_to_shared(at, parts.key.data(), parts.key.size());
+    ring::put_bytes<Atomics>(at, parts.key.data(), parts.key.size());
     at += parts.key.size();
   }
   // A loan's value has a length but no bytes yet.
   if (!parts.value.empty() && parts.value.data() != nullptr)
-    Atomics::copy_to_shared(at, parts.value.data(), parts.value.size());
+    ring::put_bytes<Atomics>(at, parts.value.data(), parts.value.size());
 }
 
-void PublisherCore::committed(Frame& frame, PartitionSeat& seat, std::uint64_t offset,
-                              Position& position) noexcept {
-  frame.lane->writer.published(frame.handle, seat.ring->ledger, offset);
+void PublisherCore::committed(LaneSeat& lane, std::uint64_t handle, std::size_t bytes, PartitionSeat& seat,
+                              std::uint64_t offset, Position& position) noexcept {
+  lane.writer.published(handle, seat.ring->ledger, offset);
+  sticky_bytes_ += bytes;
+  if (sticky_bytes_ >= kStickyBytes) [[unlikely]]
+    next_sticky_partition();
   seat.end = offset + 1;
   // relaxed: the epoch changes only together with the ring.
   seat.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
-  position = {.partition = static_cast<std::int32_t>(frame.partition),
+  position = {.partition = static_cast<std::int32_t>(seat.partition.number),
               .offset = static_cast<Offset>(offset),
               .epoch = seat.epoch};
   if (until_settle_ != 0 && --until_settle_ == 0) [[unlikely]]
     settle();
-}
-
-inline errc PublisherCore::commit(Frame& frame, Patience& patience, Position& position) {
-  PartitionSeat& seat = seats_[frame.partition];
-  if (seat.ring == nullptr) [[unlikely]]
-    return commit_slowly(frame, attempt(frame), patience, position);
-  const ring::PublishOutcome outcome = ring::publish(seat.ring->ledger, frame.place);
-  if (outcome.status != ring::PublishStatus::committed) [[unlikely]]
-    return commit_slowly(frame, outcome, patience, position);
-  committed(frame, seat, outcome.offset, position);
-  return errc::ok;
 }
 
 void PublisherCore::wake(PartitionSeat& seat) noexcept {
@@ -141,48 +121,86 @@ void PublisherCore::wake(PartitionSeat& seat) noexcept {
   if (logged_) waker_.mark_dirty(seat.marks->ordinal.load(std::memory_order_relaxed));
 }
 
-/// Everything but waking.
-inline errc PublisherCore::publish_one(const NewRecord& record, std::int64_t now, Patience& patience,
-                                       Position& position) {
-  Parts parts{.key = record.key,
-              .value = record.value,
-              .headers = record.headers,
-              .headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers),
-              .value_bytes = record.value.size(),
-              .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now};
-  const std::size_t payload = parts.payload();
+/// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. False: nothing was
+/// published, and publish_one() sees to it from the start. What is put into memory here is little: the CAS
+/// waits for every store before it, those to the stack as well.
+inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_t now,
+                                            Position& position) noexcept {
+  if (attendance_due(now)) [[unlikely]]
+    return false;
+  const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
+  const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
   // relaxed: a limit, altered at any time.
   if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
       [[unlikely]]
+    return false;
+  std::uint32_t partition = 0;
+  if (choose_partition(record.key, record.partition, partition) != errc::ok) [[unlikely]]
+    return false;
+  PartitionSeat& seat = seats_[partition];
+  if (seat.ring == nullptr) [[unlikely]]
+    return false;
+  LaneSeat& lane = *lane_;
+  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
+  const auto at = lane.writer.reserve(bytes, lease_patience());
+  if (at.status != ring::ReserveStatus::reserved) [[unlikely]]
+    return false;
+  write_frame({.data = at.data, .place = at.place, .partition = partition},
+              {.key = record.key,
+               .value = record.value,
+               .headers = record.headers,
+               .headers_bytes = headers_bytes,
+               .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now});
+  const ring::PublishOutcome outcome = ring::publish(seat.ring->ledger, at.place);
+  if (outcome.status != ring::PublishStatus::committed) [[unlikely]] {
+    lane.writer.abandon(at.frame);
+    return false;
+  }
+  committed(lane, at.frame, bytes, seat, outcome.offset, position);
+  return true;
+}
+
+/// The same, waiting for whatever is in the way.
+[[gnu::noinline]] errc PublisherCore::publish_one(const NewRecord& record, std::int64_t now,
+                                                  Patience& patience, Position& position) {
+  const std::size_t headers_bytes = encoded_headers_bytes(record.headers);
+  const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
+  // relaxed: as above.
+  if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
     return errc::record_too_large;
   if (const errc code = attend_in_time(now, patience); code != errc::ok) [[unlikely]]
     return code;
   Frame frame;
-  if (const errc code = choose_partition(record.key, record.partition, payload, frame.partition);
-      code != errc::ok) [[unlikely]]
-    return code;
-  if (const errc code = reserve(payload, frame, patience); code != errc::ok) [[unlikely]]
-    return code;
-  write_frame(frame, parts);
+  errc code = choose_partition(record.key, record.partition, frame.partition);
+  if (code == errc::ok) code = reserve_slowly(payload, frame, patience);
+  if (code != errc::ok) return code;
+  write_frame({.data = frame.data, .place = frame.place, .partition = frame.partition},
+              {.key = record.key,
+               .value = record.value,
+               .headers = record.headers,
+               .headers_bytes = headers_bytes,
+               .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now});
   struct Unpublished {
     Frame* frame;
     ~Unpublished() {
       if (frame != nullptr) frame->lane->writer.abandon(frame->handle);
     }
   } unpublished{&frame};
-  const errc code = commit(frame, patience, position);
-  if (code == errc::ok) [[likely]]
-    unpublished.frame = nullptr;
+  code = commit_slowly(frame, attempt(frame), patience, position);
+  if (code == errc::ok) unpublished.frame = nullptr;
   return code;
 }
 
-Position PublisherCore::publish(const NewRecord& record) {
+// flatten: the straight path is one function without a call.
+[[gnu::flatten]] Position PublisherCore::publish(const NewRecord& record) {
   enter();
-  Patience patience(true);
+  const std::int64_t now = now_ms();
   Position position;
-  const errc code = publish_one(record, now_ms(), patience, position);
-  if (code != errc::ok) [[unlikely]]
-    fail(code, record);
+  if (!publish_straight(record, now, position)) [[unlikely]] {
+    Patience patience(true);
+    const errc code = publish_one(record, now, patience, position);
+    if (code != errc::ok) fail(code, record);
+  }
   wake(seats_[position.partition]);
   return position;
 }
@@ -190,10 +208,13 @@ Position PublisherCore::publish(const NewRecord& record) {
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   try {
     enter();
-    Patience patience(false);
+    const std::int64_t now = now_ms();
     Position position;
-    const errc code = publish_one(record, now_ms(), patience, position);
-    if (code != errc::ok) return code;
+    if (!publish_straight(record, now, position)) {
+      Patience patience(false);
+      const errc code = publish_one(record, now, patience, position);
+      if (code != errc::ok) return code;
+    }
     wake(seats_[position.partition]);
     return position;
   } catch (const Error& error) {
@@ -203,7 +224,7 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   }
 }
 
-Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
+[[gnu::flatten]] Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   enter();
   Patience patience(true);
   Position position;
@@ -213,8 +234,10 @@ Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   } const waking{*this};
   const std::int64_t now = now_ms();
   for (const NewRecord& record : records) {
-    if (const errc code = publish_one(record, now, patience, position); code != errc::ok) [[unlikely]]
-      fail(code, record);
+    if (!publish_straight(record, now, position)) [[unlikely]] {
+      const errc code = publish_one(record, now, patience, position);
+      if (code != errc::ok) fail(code, record);
+    }
     PartitionSeat& seat = seats_[position.partition];
     if (!seat.unwoken) {
       seat.unwoken = true;

@@ -123,15 +123,19 @@ class PublisherCore {
     std::optional<Waiting> waiting{};
   };
 
-  /// What a frame is made of.
+  /// What a frame is made of. A view.
   struct Parts {
-    BytesView key{};
-    BytesView value{};
-    HeaderList headers{};
+    const BytesView& key;
+    const BytesView& value;
+    const HeaderList& headers;
     std::size_t headers_bytes = 0;
-    std::size_t value_bytes = 0;
     std::int64_t timestamp_ms = 0;
-    std::size_t payload() const noexcept { return headers_bytes + key.size() + value_bytes; }
+  };
+  /// Where a frame is written, and what its header says of that.
+  struct Place {
+    std::byte* data = nullptr;
+    std::uint32_t place = 0;
+    std::uint32_t partition = 0;
   };
 
   /// Publishes between two looks at what is no longer needed, while there is something.
@@ -149,18 +153,20 @@ class PublisherCore {
 
   // publisher_core.cpp: the straight path
   void enter() const;
-  errc publish_one(const NewRecord& record, std::int64_t now_ms, Patience& patience, Position& position);
-  errc choose_partition(BytesView key, std::optional<std::int32_t> wanted, std::size_t payload,
-                        std::uint32_t& partition) noexcept;
-  errc reserve(std::size_t payload, Frame& frame, Patience& patience);
-  void write_frame(const Frame& frame, const Parts& parts) noexcept;
-  errc commit(Frame& frame, Patience& patience, Position& position);
+  bool publish_straight(const NewRecord& record, std::int64_t now, Position& position) noexcept;
+  errc publish_one(const NewRecord& record, std::int64_t now, Patience& patience, Position& position);
+  errc choose_partition(BytesView key, std::optional<std::int32_t> wanted,
+                        std::uint32_t& partition) const noexcept;
+  void next_sticky_partition() noexcept;
+  void write_frame(const Place& place, const Parts& parts) noexcept;
   void wake(PartitionSeat& seat) noexcept;
   std::int64_t now_ms() const noexcept { return precise_time_ ? precise_unix_ms() : coarse_unix_ms(); }
   LeasePatience lease_patience() const noexcept { return {.now_ns = {}, .timeout_ns = lease_timeout_ns_}; }
 
+  bool attendance_due(std::int64_t now) const noexcept;
   errc attend_in_time(std::int64_t now, Patience& patience);
-  void committed(Frame& frame, PartitionSeat& seat, std::uint64_t offset, Position& position) noexcept;
+  void committed(LaneSeat& lane, std::uint64_t handle, std::size_t bytes, PartitionSeat& seat,
+                 std::uint64_t offset, Position& position) noexcept;
   void wake_unwoken() noexcept;
   void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
   DurableTarget durable_target(const Position& position) const;

@@ -173,7 +173,7 @@ errc PublisherCore::commit_slowly(Frame& frame, ring::PublishOutcome outcome, Pa
     if (code != errc::ok) return code;
     outcome = attempt(frame);
   }
-  committed(frame, seats_[frame.partition], outcome.offset, position);
+  committed(*frame.lane, frame.handle, frame.bytes, seats_[frame.partition], outcome.offset, position);
   return errc::ok;
 }
 

@@ -1,4 +1,4 @@
-// Writing a frame's header into a lane. Pure; the lane belongs to one publisher and so to one thread.
+// Writing a frame into a lane. Pure; the lane belongs to one publisher and so to one thread.
 #pragma once
 
 #include <bit>
@@ -27,6 +27,17 @@ void put_header(std::byte* to, const memory::FrameHeader& header) noexcept {
   put(offsetof(memory::FrameHeader, timestamp_ms), static_cast<std::uint64_t>(header.timestamp_ms));
   put(offsetof(memory::FrameHeader, headers_bytes), pair(header.headers_bytes, header.key_bytes));
   put(offsetof(memory::FrameHeader, value_bytes), pair(header.value_bytes, header.reserved));
+}
+
+/// Copies a key or value into a frame: short ones without a call, by moves of 16 bytes of which the last two
+/// may overlap.
+template <class A>
+void put_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  constexpr std::size_t kMove = 16;
+  constexpr std::size_t kInlineMost = 128;
+  if (bytes < kMove || bytes > kInlineMost) return A::copy_to_shared(to, from, bytes);
+  for (std::size_t at = 0; at + kMove < bytes; at += kMove) A::copy_to_shared(to + at, from + at, kMove);
+  A::copy_to_shared(to + bytes - kMove, from + bytes - kMove, kMove);
 }
 
 }  // namespace busway::ring

@@ -30,8 +30,8 @@ namespace busway::ring {
 template <class A>
 struct Remembered {
   enum class State : std::uint32_t { open, abandoned, published };
-  Ledger<A>* ledger = nullptr;  ///< of the ring it was published into
-  std::uint64_t offset = 0;
+  Ledger<A>* ledger = nullptr;  ///< published: of the ring it went into
+  std::uint64_t offset = 0;     ///< published
   std::uint32_t unit = 0;
   State state = State::open;
 };
@@ -92,7 +92,6 @@ class LaneWriter {
       if (refused.status != ReserveStatus::reserved) return refused;
     }
     Remembered<A>& entry = at(last_);
-    entry.ledger = nullptr;
     entry.unit = next_;
     entry.state = Remembered<A>::State::open;
     next_ += wanted;
@@ -141,8 +140,9 @@ class LaneWriter {
  private:
   /// A first look at the leases for the oldest frame, and what later looks may use of it (H28).
   struct Scan {
-    std::uint64_t frame = ~std::uint64_t{0};  ///< handle of the frame it was made for
-    std::uint64_t bound = 0;                  ///< `reclaimed` as it was before the first look
+    static constexpr std::uint64_t kNone = ~std::uint64_t{0};
+    std::uint64_t frame = kNone;  ///< handle of the frame it was made for
+    std::uint64_t bound = 0;      ///< `reclaimed` as it was before the first look
     const PartitionView<A>* partition = nullptr;
     std::array<std::uint64_t, A::kLeaseCells> cells{};
     std::array<std::int64_t, A::kLeaseCells>
@@ -178,7 +178,8 @@ class LaneWriter {
     Reservation<A> result{.status = ReserveStatus::reserved};
     bool freed = false;
     while (result.status == ReserveStatus::reserved && !fits(units)) {
-      result.blocker = at(first_).ledger;
+      const Remembered<A>& oldest = at(first_);
+      result.blocker = oldest.state == Remembered<A>::State::published ? oldest.ledger : nullptr;
       result.status = free_oldest(patience, freed);
     }
     // Before the first byte is overwritten: a reader that sees a new byte sees, after its acquire fence, the
@@ -214,12 +215,16 @@ class LaneWriter {
   /// Forgets the oldest frame, published into `ledger`'s ring and safe, and all behind it that are so too:
   /// the next reservations find room without coming here.
   void forget_safe(Ledger<A>& ledger) noexcept {
-    const std::uint64_t before = first_;
-    do {
-      ++first_;
-    } while (first_ != last_ && at(first_).state == Remembered<A>::State::published &&
-             at(first_).ledger == &ledger && at(first_).offset < ledger.safe);
-    ledger.frames -= static_cast<std::uint32_t>(first_ - before);
+    std::uint64_t next = first_ + 1;
+    const std::uint64_t safe = ledger.safe;
+    while (next != last_) {
+      const Remembered<A>& frame = at(next);
+      if (frame.state != Remembered<A>::State::published || frame.ledger != &ledger || frame.offset >= safe)
+        break;
+      ++next;
+    }
+    ledger.frames -= static_cast<std::uint32_t>(next - first_);
+    first_ = next;
   }
 
   /// How far to reclaim at once: an eighth of what is remembered, as far as it lies in the oldest frame's
@@ -228,6 +233,13 @@ class LaneWriter {
     const Remembered<A>& further = at(first_ + (last_ - first_) / 8);
     const bool same = further.state == Remembered<A>::State::published && further.ledger == frame.ledger;
     return same ? further.offset + 1 : frame.offset + 1;
+  }
+
+  static bool nothing_leased(const WaitView<A>& wait) noexcept {
+    std::uint64_t any = memory::kLeaseNone;
+    for (std::uint32_t cell = 0; cell < wait.cells; ++cell)
+      any |= wait.leases[cell].load(std::memory_order_acquire);  // as in learn_safe()
+    return any == memory::kLeaseNone;
   }
 
   /// Scans the leases for the oldest frame and raises its ring's `safe`. What is safe once is safe for ever.
@@ -240,6 +252,12 @@ class LaneWriter {
       scan_.bound = ledger.ring.reclaimed->load(std::memory_order_acquire);
       // A holder stores its lease, fences, looks at `reclaimed`: either it sees ours, or we see its lease.
       A::fence(std::memory_order_seq_cst);
+      if (nothing_leased(wait)) {
+        scan_.frame = Scan::kNone;  // the next look is a first one
+        scan_.partition = nullptr;
+        ledger.safe = std::max(ledger.safe, scan_.bound);
+        return;
+      }
     }
     const bool same_cells = scan_.partition == ledger.partition;
     std::uint64_t safe = scan_.bound;

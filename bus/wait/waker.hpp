@@ -25,7 +25,8 @@ class Waker {
   /// Rings everybody who sleeps on this line.
   void wake(const Sleepers& sleepers) const noexcept {
     std::uint64_t any = 0;
-    for (std::uint32_t word = 0; word < sleepers.count; ++word)
+#pragma GCC unroll 8
+    for (std::uint32_t word = 0; word < limits::kSleepersPerTopic / 64; ++word)  // = sleepers.count
       // seq_cst: after what the caller made true; pairs with announce().
       any |= sleepers.words[word].load(std::memory_order_seq_cst);
     if (any != 0) [[unlikely]]

@@ -127,9 +127,11 @@ struct Worker {
     const ring::LogEnd end = ring::find_log_end(rings[0]);
     if (end.status != ring::EndStatus::open) tell(Report::corrupt, 7);
     if (end.offset != next) return Step::again;  // the rest is drained first
-    // Quiet topics' `reclaimed` is moved by the daemon (H20).
-    if (!ring::advance(world->partition, rings[0], end.offset, end.offset, end.offset)) return Step::wait;
-    if (!ring::lane_retirable(world->partition, rings[0], end.offset)) return Step::wait;
+    if (!ring::lane_retirable(world->partition, rings[0], end.offset)) {
+      // Quiet topics' `reclaimed` is moved by the daemon (H20).
+      const bool moved = ring::advance(world->partition, rings[0], end.offset, end.offset, end.offset);
+      if (!moved || !ring::lane_retirable(world->partition, rings[0], end.offset)) return Step::wait;
+    }
     const_cast<World*>(world)->partition.marks.lane_generation[1].store(2, std::memory_order_release);
     retired = 1;
     return Step::again;

@@ -66,9 +66,18 @@ class PublishPath : public ::testing::Test {
     std::system(("rm -rf " + directory_).c_str());
   }
 
-  /// What `publish(publisher)` executes in a process that has published before.
+  /// What `publish(publisher)` executes in a process that has published before. Once in 100 ms a publisher
+  /// looks after its connection; under ptrace that may fall into what is counted, but not every time.
   template <class Publish>
   Executed executed_by(Publish publish) {
+    Executed executed = counted_once(publish);
+    for (int again = 0; again < 4 && executed.syscalls != 0; ++again) executed = counted_once(publish);
+    return executed;
+  }
+
+ private:
+  template <class Publish>
+  Executed counted_once(Publish publish) {
     const auto child = [this, publish] {
       Bus bus = connect({.socket = await_socket()});
       Publisher publisher = bus.publisher("t");
@@ -77,6 +86,7 @@ class PublishPath : public ::testing::Test {
       publish(publisher);
       end_counting();
     };
+    done_ = false;
     std::thread daemon;
     Executed executed;
     std::string failed;
@@ -91,9 +101,8 @@ class PublishPath : public ::testing::Test {
     return executed;
   }
 
- private:
   void serve() {
-    EmbeddedDaemon daemon(directory_ + "/data");
+    EmbeddedDaemon daemon(directory_ + "/data" + std::to_string(++counts_));
     daemon.connect().create_topic("t", {.partitions = 1, .config = {{"storage", "memory"}}});
     const std::string socket = daemon.socket() + '\n';
     EXPECT_EQ(::write(listening_[1], socket.data(), socket.size()), static_cast<ssize_t>(socket.size()));
@@ -108,6 +117,7 @@ class PublishPath : public ::testing::Test {
   std::string directory_;
   int listening_[2]{};
   std::atomic<bool> done_{false};
+  int counts_ = 0;
 };
 
 const std::string kValue(64, 'x');
