@@ -19,7 +19,7 @@ class SmallDisk : public ::testing::Test {
       GTEST_SKIP() << "this test needs to mount a file system";
     }
     std::filesystem::create_directory(disk);
-    ASSERT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=24m"), 0);
+    ASSERT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=80m"), 0);
   }
   void TearDown() override { ::umount2(disk.c_str(), MNT_DETACH); }
   TempDir directory;
@@ -31,9 +31,10 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   daemon.ok({"topic", "create", "t", "--config", "segment.bytes=4194304"});
   daemon.ok({"pub", "t"}, "before\n");
   const auto ballast = disk / "ballast";
-  write_file(ballast, std::string(18 << 20, 'x'));
+  write_file(ballast, std::string(74 << 20, 'x'));
 
-  std::string lines;  // more than fits on the disk and into the ring behind it
+  // More than fits on the disk and into ring and lane behind it; without the ballast there is room for all.
+  std::string lines;
   for (int line = 0; line < 700'000; ++line)
     lines += "0123456789 0123456789 0123456789 0123456789 " + std::to_string(line) + '\n';
   const std::string complaint = daemon.fails({"pub", "t", "--timeout", "3"}, lines);
