@@ -6,6 +6,8 @@ endif()
 
 add_library(busway_options INTERFACE)
 target_compile_options(busway_options INTERFACE
+  # Our functions are not replaced from outside the library, so they may be inlined within it.
+  -fno-semantic-interposition
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor
   -Woverloaded-virtual -Wcast-qual -Wformat=2 -Werror -fno-strict-aliasing)
 target_include_directories(busway_options INTERFACE

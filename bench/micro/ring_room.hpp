@@ -9,6 +9,7 @@
 #include "bench/micro/limits.hpp"
 #include "bus/ring/frame.hpp"
 #include "bus/wait/spin.hpp"
+#include "bus/wait/waker.hpp"
 #include "tests/unit/ring/ring_fixture.hpp"
 
 namespace busway::bench {
@@ -26,26 +27,34 @@ class alignas(2 * limits::kCacheLine) RingWriter {
       : partition_(room.topic.partition), publisher_(room.topic, lane_bytes / limits::kUnitBytesLeast) {}
 
   void publish(const std::string& value) noexcept {
-    auto at = publisher_.reserve(value.size());
-    while (at.status != ring::ReserveStatus::reserved) [[unlikely]] {
+    auto room = publisher_.find_room(value.size());
+    while (room.status != ring::ReserveStatus::reserved) [[unlikely]] {
         pause_as_streaming();
-        at = publisher_.reserve(value.size());
+        room = publisher_.find_room(value.size());
       }
-    ring::put_header<memory::StdAtomics>(at.data, {.place = at.place,
-                                                   .partition = 0,
-                                                   .timestamp_ms = 0,
-                                                   .headers_bytes = 0,
-                                                   .key_bytes = memory::kNullLength,
-                                                   .value_bytes = static_cast<std::int32_t>(value.size()),
-                                                   .reserved = 0});
-    std::memcpy(at.data + sizeof(memory::FrameHeader), value.data(), value.size());
-    while (publisher_.commit(at).status != ring::PublishStatus::committed) [[unlikely]] pause_as_streaming();
-    ring::wake_all(partition_.wait.records, [](std::uint32_t) {});
+    ring::put_header<memory::StdAtomics>(room.data, {.place = room.place,
+                                                     .partition = 0,
+                                                     .timestamp_ms = 0,
+                                                     .headers_bytes = 0,
+                                                     .key_bytes = memory::kNullLength,
+                                                     .value_bytes = static_cast<std::int32_t>(value.size()),
+                                                     .reserved = 0});
+    ring::put_bytes<memory::StdAtomics>(room.data + sizeof(memory::FrameHeader),
+                                        reinterpret_cast<const std::byte*>(value.data()), value.size());
+    ring::test::StdLedger& ledger = *publisher_.ledgers.back();
+    ring::PublishOutcome outcome = ring::publish(ledger, room.place);
+    while (outcome.status != ring::PublishStatus::committed) [[unlikely]] {
+        pause_as_streaming();
+        outcome = ring::publish(ledger, room.place);
+      }
+    publisher_.lane.published(room, ledger, outcome.offset);
+    waker_.wake(partition_.wait.records);
   }
 
  private:
   const ring::Partition& partition_;
   ring::test::Publisher publisher_;
+  wait::Waker waker_;
 };
 
 /// Reads by copy. One thread at a time. On a topic that blocks, the writer waits for it.

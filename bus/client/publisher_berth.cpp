@@ -51,7 +51,7 @@ void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
       berth->seats[i].epoch = berth_->seats[i].epoch;
     }
     left_.push_back(std::move(berth_));
-    until_settle_ = kSettleEvery;
+    unsettled_ = true;
   }
   berth_ = std::move(berth);
   here_ = berth_.get();
@@ -77,7 +77,7 @@ void PublisherCore::add_lane(Berth& berth, std::uint64_t least_record_bytes, con
   berth.lanes.push_back(std::make_unique<LaneSeat>(berth.link->new_lane(least_record_bytes, deadline)));
   if (&berth != here_) return;
   lane_ = berth.lanes.back().get();
-  until_settle_ = kSettleEvery;
+  unsettled_ = true;
 }
 
 void PublisherCore::leave(Berth& berth) noexcept {
@@ -88,6 +88,15 @@ void PublisherCore::leave(Berth& berth) noexcept {
   } catch (const std::exception&) {
     return;  // the daemon takes the lanes back when the session ends
   }
+}
+
+/// Lets go of the seat's rings that no frame names any more, but for one.
+void PublisherCore::forget_rings(const Berth& berth, PartitionSeat& seat, const RingSeat* but) noexcept {
+  std::erase_if(seat.rings, [&](const auto& ring) {
+    return ring.get() != but && std::none_of(berth.lanes.begin(), berth.lanes.end(), [&](const auto& lane) {
+             return lane->writer.names(ring->ledger);
+           });
+  });
 }
 
 /// Lets go of what is no longer needed: lanes that were outgrown, rings left behind, old berths.
@@ -109,11 +118,10 @@ void PublisherCore::settle() noexcept {
   }
   bool more = lanes.size() > 1 || !left_.empty();
   for (PartitionSeat& seat : here_->seats) {
-    std::erase_if(seat.rings,
-                  [&](const auto& ring) { return ring->ledger.frames == 0 && ring.get() != seat.ring; });
+    forget_rings(*here_, seat, seat.ring);
     more = more || seat.rings.size() > 1;
   }
-  until_settle_ = more ? kSettleEvery : 0;
+  unsettled_ = more;
 }
 
 /// The service was restarted, or the daemon does not know our session any more: attaches anew. Frames and

@@ -55,6 +55,7 @@ bool PublisherCore::attendance_due(std::int64_t now) const noexcept {
 }
 
 errc PublisherCore::attend_in_time(std::int64_t now, Patience& patience) {
+  unattended_ = kUnattendedMost;
   return attendance_due(now) ? attend(now, patience) : errc::ok;
 }
 
@@ -99,20 +100,16 @@ void PublisherCore::write_frame(const Place& place, const Parts& parts) noexcept
     ring::put_bytes<Atomics>(at, parts.value.data(), parts.value.size());
 }
 
-void PublisherCore::committed(LaneSeat& lane, std::uint64_t handle, std::size_t bytes, PartitionSeat& seat,
-                              std::uint64_t offset, Position& position) noexcept {
-  lane.writer.published(handle, seat.ring->ledger, offset);
-  sticky_bytes_ += bytes;
-  if (sticky_bytes_ >= kStickyBytes) [[unlikely]]
-    next_sticky_partition();
+/// The record at `offset` of the seat's ring is ours.
+void PublisherCore::committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes,
+                              Position& position) noexcept {
   seat.end = offset + 1;
-  // relaxed: the epoch changes only together with the ring.
-  seat.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
   position = {.partition = static_cast<std::int32_t>(seat.partition.number),
               .offset = static_cast<Offset>(offset),
               .epoch = seat.epoch};
-  if (until_settle_ != 0 && --until_settle_ == 0) [[unlikely]]
-    settle();
+  sticky_bytes_ += bytes;
+  if (sticky_bytes_ >= kStickyBytes) [[unlikely]]
+    next_sticky_partition();
 }
 
 void PublisherCore::wake(PartitionSeat& seat) noexcept {
@@ -121,13 +118,30 @@ void PublisherCore::wake(PartitionSeat& seat) noexcept {
   if (logged_) waker_.mark_dirty(seat.marks->ordinal.load(std::memory_order_relaxed));
 }
 
+[[gnu::noinline]] bool PublisherCore::looked_at_the_clock() noexcept {
+  unattended_ = kUnattendedMost;
+  return !attendance_due(now_ms());
+}
+
+/// The stamp of a record; false when it is time to look around. Who stamps records by himself does not pay
+/// for a clock.
+inline bool PublisherCore::stamp(const NewRecord& record, std::int64_t& timestamp_ms) noexcept {
+  if (record.timestamp_ms) {
+    timestamp_ms = *record.timestamp_ms;
+    if (--unattended_ == 0) [[unlikely]]
+      return looked_at_the_clock();
+    // relaxed: a hint; who acts on it takes locks.
+    return !stale_->load(std::memory_order_relaxed);
+  }
+  timestamp_ms = now_ms();
+  return !attendance_due(timestamp_ms);
+}
+
 /// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. False: nothing was
 /// published, and publish_one() sees to it from the start. What is put into memory here is little: the CAS
 /// waits for every store before it, those to the stack as well.
-inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_t now,
+inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_t timestamp_ms,
                                             Position& position) noexcept {
-  if (attendance_due(now)) [[unlikely]]
-    return false;
   const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
   const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
   // relaxed: a limit, altered at any time.
@@ -140,23 +154,23 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
   PartitionSeat& seat = seats_[partition];
   if (seat.ring == nullptr) [[unlikely]]
     return false;
-  LaneSeat& lane = *lane_;
+  ring::Ledger<Atomics>& ledger = seat.ring->ledger;
+  ring::LaneWriter<Atomics>& writer = lane_->writer;
   const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
-  const auto at = lane.writer.reserve(bytes, lease_patience());
-  if (at.status != ring::ReserveStatus::reserved) [[unlikely]]
+  const auto room = writer.find_room(bytes, lease_patience());
+  if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
     return false;
-  write_frame({.data = at.data, .place = at.place, .partition = partition},
+  write_frame({.data = room.data, .place = room.place, .partition = partition},
               {.key = record.key,
                .value = record.value,
                .headers = record.headers,
                .headers_bytes = headers_bytes,
-               .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now});
-  const ring::PublishOutcome outcome = ring::publish(seat.ring->ledger, at.place);
-  if (outcome.status != ring::PublishStatus::committed) [[unlikely]] {
-    lane.writer.abandon(at.frame);
+               .timestamp_ms = timestamp_ms});
+  const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
+  if (outcome.status != ring::PublishStatus::committed) [[unlikely]]
     return false;
-  }
-  committed(lane, at.frame, bytes, seat, outcome.offset, position);
+  writer.published(room, ledger, outcome.offset);
+  committed(seat, outcome.offset, bytes, position);
   return true;
 }
 
@@ -168,10 +182,9 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
   // relaxed: as above.
   if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
     return errc::record_too_large;
-  if (const errc code = attend_in_time(now, patience); code != errc::ok) [[unlikely]]
-    return code;
+  errc code = attend_in_time(now, patience);
   Frame frame;
-  errc code = choose_partition(record.key, record.partition, frame.partition);
+  if (code == errc::ok) code = choose_partition(record.key, record.partition, frame.partition);
   if (code == errc::ok) code = reserve_slowly(payload, frame, patience);
   if (code != errc::ok) return code;
   write_frame({.data = frame.data, .place = frame.place, .partition = frame.partition},
@@ -191,16 +204,19 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
   return code;
 }
 
+[[gnu::noinline]] void PublisherCore::publish_waiting(const NewRecord& record, Position& position) {
+  Patience patience(true);
+  const errc code = publish_one(record, now_ms(), patience, position);
+  if (code != errc::ok) fail(code, record);
+}
+
 // flatten: the straight path is one function without a call.
 [[gnu::flatten]] Position PublisherCore::publish(const NewRecord& record) {
   enter();
-  const std::int64_t now = now_ms();
   Position position;
-  if (!publish_straight(record, now, position)) [[unlikely]] {
-    Patience patience(true);
-    const errc code = publish_one(record, now, patience, position);
-    if (code != errc::ok) fail(code, record);
-  }
+  std::int64_t timestamp_ms = 0;
+  if (!stamp(record, timestamp_ms) || !publish_straight(record, timestamp_ms, position)) [[unlikely]]
+    publish_waiting(record, position);
   wake(seats_[position.partition]);
   return position;
 }
@@ -208,11 +224,11 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   try {
     enter();
-    const std::int64_t now = now_ms();
     Position position;
-    if (!publish_straight(record, now, position)) {
+    std::int64_t timestamp_ms = 0;
+    if (!stamp(record, timestamp_ms) || !publish_straight(record, timestamp_ms, position)) [[unlikely]] {
       Patience patience(false);
-      const errc code = publish_one(record, now, patience, position);
+      const errc code = publish_one(record, now_ms(), patience, position);
       if (code != errc::ok) return code;
     }
     wake(seats_[position.partition]);
@@ -226,18 +242,19 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
 
 [[gnu::flatten]] Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   enter();
-  Patience patience(true);
   Position position;
+  if (records.empty()) return position;
   struct Waking {
     PublisherCore& core;
     ~Waking() { core.wake_unwoken(); }
   } const waking{*this};
   const std::int64_t now = now_ms();
+  bool straight = !attendance_due(now);
   for (const NewRecord& record : records) {
-    if (!publish_straight(record, now, position)) [[unlikely]] {
-      const errc code = publish_one(record, now, patience, position);
-      if (code != errc::ok) fail(code, record);
-    }
+    const std::int64_t timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now;
+    if (!straight || !publish_straight(record, timestamp_ms, position)) [[unlikely]]
+      publish_waiting(record, position);
+    straight = true;
     PartitionSeat& seat = seats_[position.partition];
     if (!seat.unwoken) {
       seat.unwoken = true;

@@ -64,7 +64,7 @@ struct PartitionSeat {
   RingSeat* ring = nullptr;                      ///< the newest one; null before the first publish
   std::vector<std::unique_ptr<RingSeat>> rings;  ///< all whose frames are still remembered
   std::uint64_t end = 0;                         ///< one past the last offset published here
-  std::int32_t epoch = 0;                        ///< of that offset
+  std::int32_t epoch = 0;                        ///< of the ring's records
   bool unwoken = false;                          ///< published into since its sleepers were last woken
 };
 
@@ -138,11 +138,11 @@ class PublisherCore {
     std::uint32_t partition = 0;
   };
 
-  /// Publishes between two looks at what is no longer needed, while there is something.
-  static constexpr std::uint32_t kSettleEvery = 1024;
   /// Shared memory does not tell when keeper and worker have died together; the connection does. One look (a
   /// system call) in so many ms bounds what is published to nobody.
   static constexpr std::int64_t kAttendEveryMs = 100;
+  /// Who stamps his records looks at the clock no more often than once in so many.
+  static constexpr std::uint32_t kUnattendedMost = 16;
 
   struct OpenLoan {
     Frame frame;
@@ -153,7 +153,10 @@ class PublisherCore {
 
   // publisher_core.cpp: the straight path
   void enter() const;
-  bool publish_straight(const NewRecord& record, std::int64_t now, Position& position) noexcept;
+  bool looked_at_the_clock() noexcept;
+  bool stamp(const NewRecord& record, std::int64_t& timestamp_ms) noexcept;
+  bool publish_straight(const NewRecord& record, std::int64_t timestamp_ms, Position& position) noexcept;
+  void publish_waiting(const NewRecord& record, Position& position);
   errc publish_one(const NewRecord& record, std::int64_t now, Patience& patience, Position& position);
   errc choose_partition(BytesView key, std::optional<std::int32_t> wanted,
                         std::uint32_t& partition) const noexcept;
@@ -165,8 +168,7 @@ class PublisherCore {
 
   bool attendance_due(std::int64_t now) const noexcept;
   errc attend_in_time(std::int64_t now, Patience& patience);
-  void committed(LaneSeat& lane, std::uint64_t handle, std::size_t bytes, PartitionSeat& seat,
-                 std::uint64_t offset, Position& position) noexcept;
+  void committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes, Position& position) noexcept;
   void wake_unwoken() noexcept;
   void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
   DurableTarget durable_target(const Position& position) const;
@@ -194,6 +196,7 @@ class PublisherCore {
   void leave(Berth& berth) noexcept;
   errc move_berth(Patience& patience);
   errc carry_over(Frame& frame, Patience& patience);
+  static void forget_rings(const Berth& berth, PartitionSeat& seat, const RingSeat* but) noexcept;
   void settle() noexcept;
   void learn_lease_timeout() noexcept;
 
@@ -214,7 +217,8 @@ class PublisherCore {
   std::uint32_t sticky_ = 0;
   std::size_t sticky_bytes_ = 0;
   std::int64_t lease_timeout_ns_ = 0;
-  std::uint32_t until_settle_ = 0;
+  std::uint32_t unattended_ = kUnattendedMost;  ///< counted down
+  bool unsettled_ = false;                      ///< there is something that will no longer be needed
   bool logged_ = true;
   bool precise_time_ = false;
 #ifndef NDEBUG

@@ -49,6 +49,7 @@ errc PublisherCore::judge_state(std::uint32_t partition) const noexcept {
 
 errc PublisherCore::attend(std::int64_t now, Patience& patience) {
   attended_ms_ = now;
+  if (unsettled_) settle();
   core_->tend(kAttendFor);
   return here_->link->stale() ? move_berth(patience) : errc::ok;
 }
@@ -173,7 +174,9 @@ errc PublisherCore::commit_slowly(Frame& frame, ring::PublishOutcome outcome, Pa
     if (code != errc::ok) return code;
     outcome = attempt(frame);
   }
-  committed(*frame.lane, frame.handle, frame.bytes, seats_[frame.partition], outcome.offset, position);
+  PartitionSeat& seat = seats_[frame.partition];
+  frame.lane->writer.published(frame.handle, seat.ring->ledger, outcome.offset);
+  committed(seat, outcome.offset, frame.bytes, position);
   return errc::ok;
 }
 
@@ -214,16 +217,18 @@ errc PublisherCore::enter_ring(PartitionSeat& seat, std::uint32_t generation, Pa
   const std::uint32_t partition = seat.partition.number;
   for (const read::HeldRing& held :
        here_->link->rings(partition, generation, control::Role::publisher, ask_deadline(patience))) {
-    ring::Ring view = held.view;
-    if (view.generation != generation || !view.enter()) continue;
-    std::erase_if(seat.rings, [](const auto& ring) { return ring->ledger.frames == 0; });
+    if (held.view.generation != generation) continue;
     auto ring = std::make_unique<RingSeat>();
-    ring->ledger.ring = view;
+    ring->ledger.ring = held.view;
     ring->ledger.partition = &seat.partition;
+    if (!ring->ledger.enter()) continue;
+    forget_rings(*here_, seat, nullptr);
     ring->keep = held.keep;
     seat.rings.push_back(std::move(ring));
     seat.ring = seat.rings.back().get();
-    if (seat.rings.size() > 1 && until_settle_ == 0) until_settle_ = kSettleEvery;
+    // relaxed: an epoch lasts longer than a ring.
+    seat.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
+    unsettled_ = unsettled_ || seat.rings.size() > 1;
     return errc::ok;
   }
   // The daemon named a ring that it does not hand out: it has moved on, or does not let us publish any more.

@@ -46,13 +46,25 @@ enum class ReserveStatus : std::uint8_t {
                ///< itself
 };
 
+/// Room for a frame. Nothing is taken yet.
+template <class A>
+struct [[nodiscard]] Room {
+  ReserveStatus status = ReserveStatus::too_large;
+  std::uint32_t units = 0;
+  std::uint32_t unit = 0;
+  std::uint32_t place = 0;             ///< [lane | unit]: what the frame's header and the slot name
+  std::byte* data = nullptr;           ///< the frame's first byte
+  const Ledger<A>* blocker = nullptr;  ///< wait_*: whose ring is in the way
+};
+
+/// Room that was taken.
 template <class A>
 struct [[nodiscard]] Reservation {
   ReserveStatus status = ReserveStatus::too_large;
-  std::uint32_t place = 0;             ///< [lane | unit]: what the frame's header and the slot name
-  std::uint64_t frame = 0;             ///< handle for published() and abandon()
-  std::byte* data = nullptr;           ///< the frame's first byte
-  const Ledger<A>* blocker = nullptr;  ///< wait_*: whose ring is in the way
+  std::uint32_t place = 0;
+  std::uint64_t frame = 0;  ///< handle for published() and abandon()
+  std::byte* data = nullptr;
+  const Ledger<A>* blocker = nullptr;
 };
 
 /// How the writer tells time, asked only when a lease is in the way. `now_ns` is monotonic.
@@ -81,26 +93,45 @@ class LaneWriter {
         unit_shift_(unit_shift),
         units_(static_cast<std::uint32_t>(bytes >> unit_shift)) {}
 
-  /// A place for a frame of `bytes`, header included; the frame is open until published() or abandon().
+  /// Room for a frame of `bytes`, header included. It is the caller's to write to, and given back by doing
+  /// nothing.
   template <class Clock>
-  Reservation<A> reserve(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
+  [[gnu::always_inline]] Room<A> find_room(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
     const std::uint64_t units = (bytes + (std::size_t{1} << unit_shift_) - 1) >> unit_shift_;
-    if (units >= units_) return {};
-    const auto wanted = static_cast<std::uint32_t>(units);
-    if (!fits(wanted)) {
-      const Reservation<A> refused = make_room(wanted, patience);
+    if (units > end_ - next_) [[unlikely]] {
+      Room<A> refused = make_room(units, patience);
       if (refused.status != ReserveStatus::reserved) return refused;
     }
-    Remembered<A>& entry = at(last_);
-    entry.unit = next_;
-    entry.state = Remembered<A>::State::open;
-    next_ += wanted;
-    prefetch(wanted);
+    std::byte* const data = data_ + (std::size_t{next_} << unit_shift_);
+    // The lines of a frame like this one, some frames ahead; larger frames overlap their own misses.
+    prefetch_to_write(data + kPrefetchAhead);
+    prefetch_to_write(data + kPrefetchAhead + limits::kCacheLine);
     return {.status = ReserveStatus::reserved,
-            .place = place_word(lane_, entry.unit),
-            .frame = last_++,
-            .data = data_ + (std::size_t{entry.unit} << unit_shift_),
+            .units = static_cast<std::uint32_t>(units),
+            .unit = next_,
+            .place = place_word(lane_, next_),
+            .data = data,
             .blocker = nullptr};
+  }
+
+  /// The frame in the room that find_room() just gave was committed at `offset` of `ledger`'s ring.
+  [[gnu::always_inline]] void published(const Room<A>& room, Ledger<A>& ledger,
+                                        std::uint64_t offset) noexcept {
+    at(last_++) = {
+        .ledger = &ledger, .offset = offset, .unit = room.unit, .state = Remembered<A>::State::published};
+    next_ = room.unit + room.units;
+  }
+
+  /// Finds room and takes it: the frame is open until published() or abandon().
+  template <class Clock>
+  Reservation<A> reserve(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
+    const Room<A> room = find_room(bytes, patience);
+    if (room.status != ReserveStatus::reserved)
+      return {.status = room.status, .place = 0, .frame = 0, .data = nullptr, .blocker = room.blocker};
+    at(last_) = {.ledger = nullptr, .offset = 0, .unit = room.unit, .state = Remembered<A>::State::open};
+    next_ += room.units;
+    return {
+        .status = room.status, .place = room.place, .frame = last_++, .data = room.data, .blocker = nullptr};
   }
 
   /// The frame was committed at `offset` of `ledger`'s ring.
@@ -109,7 +140,6 @@ class LaneWriter {
     entry.ledger = &ledger;
     entry.offset = offset;
     entry.state = Remembered<A>::State::published;
-    ++ledger.frames;
   }
 
   /// The frame will not be published: nobody but us has ever seen its bytes.
@@ -119,6 +149,7 @@ class LaneWriter {
     // trace.
     while (last_ != first_ && at(last_ - 1).state == Remembered<A>::State::abandoned)
       next_ = at(--last_).unit;
+    end_ = next_;  // to be found out anew: next_ may be back before the lane's start
   }
 
   /// Frees what is free without waiting, so that a quiet publisher's rings can be retired.
@@ -132,6 +163,12 @@ class LaneWriter {
   std::uint32_t lane() const noexcept { return lane_; }
   std::size_t bytes() const noexcept { return std::size_t{units_} << unit_shift_; }
   bool empty() const noexcept { return first_ == last_; }
+  /// Does a remembered frame name this ledger? Then it must stay.
+  bool names(const Ledger<A>& ledger) const noexcept {
+    for (std::uint64_t frame = first_; frame != last_; ++frame)
+      if (book_[frame & book_mask_].ledger == &ledger) return true;
+    return false;
+  }
   std::uint64_t remembered() const noexcept { return last_ - first_; }
   /// The k-th oldest remembered frame; for tests and for `busway top`.
   const Remembered<A>& oldest(std::uint64_t k = 0) const noexcept { return book_[(first_ + k) & book_mask_]; }
@@ -149,33 +186,26 @@ class LaneWriter {
         since_ns{};  ///< when the cell was first seen with this value; 0 = not noted
   };
 
-  /// Asks for the lines of a frame like this one, some frames ahead.
-  void prefetch(std::uint32_t units) noexcept {
-    constexpr std::uint32_t kAhead = 1024 / limits::kUnitBytesLeast;
-    constexpr std::uint32_t kMost = 2;  // larger frames overlap their own misses
-    for (std::uint32_t unit = 0; unit < std::min(units, kMost); ++unit)
-      prefetch_to_write(data_ + (std::size_t{next_ + kAhead + unit} << unit_shift_));
-  }
+  static constexpr std::size_t kPrefetchAhead = 1024;
 
   Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
 
-  /// Is there contiguous room? Moves next_ to the lane's start if that is where it is.
-  bool fits(std::uint32_t units) noexcept {
-    if (first_ == last_) {
-      next_ = 1;
-      return true;
-    }
-    const std::uint32_t begin = at(first_).unit;
-    if (next_ <= begin) return units <= begin - next_;
-    if (units <= units_ - next_) return true;
-    if (units > begin - 1) return false;
+  /// Is there contiguous room? Moves next_ to the lane's start if that is where it is, and end_ along.
+  bool fits(std::uint64_t units) noexcept {
+    const std::uint32_t begin = first_ == last_ ? units_ : at(first_).unit;
+    if (first_ == last_) next_ = 1;
+    end_ = next_ <= begin ? begin : units_;
+    if (units <= end_ - next_) return true;
+    if (next_ <= begin || units > begin - 1) return false;
     next_ = 1;
+    end_ = begin;
     return true;
   }
 
   template <class Clock>
-  [[gnu::noinline]] Reservation<A> make_room(std::uint32_t units, LeasePatience<Clock>& patience) noexcept {
-    Reservation<A> result{.status = ReserveStatus::reserved};
+  [[gnu::noinline]] Room<A> make_room(std::uint64_t units, LeasePatience<Clock>& patience) noexcept {
+    if (units >= units_) return {};
+    Room<A> result{.status = ReserveStatus::reserved};
     bool freed = false;
     while (result.status == ReserveStatus::reserved && !fits(units)) {
       const Remembered<A>& oldest = at(first_);
@@ -223,7 +253,6 @@ class LaneWriter {
         break;
       ++next;
     }
-    ledger.frames -= static_cast<std::uint32_t>(next - first_);
     first_ = next;
   }
 
@@ -307,6 +336,7 @@ class LaneWriter {
   std::uint64_t first_ = 0;  ///< handle of the oldest remembered frame
   std::uint64_t last_ = 0;   ///< handle that the next frame gets
   std::uint32_t next_ = 1;   ///< unit where the next frame goes, if it fits
+  std::uint32_t end_ = 1;    ///< units from next_ up to here are free
   std::uint32_t lane_;
   std::uint32_t unit_shift_;
   std::uint32_t units_;  ///< of the lane, its header's included

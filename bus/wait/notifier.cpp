@@ -28,19 +28,15 @@ class Notifier::State {
     poke(before);  // it sleeps on the old one
   }
 
-  static void arm(const std::shared_ptr<State>& self, std::shared_ptr<Watcher> watcher) {
-    Watcher& armed = *watcher;
-    Bell bell;
-    {
-      const std::lock_guard lock(self->mutex_);
-      if (!self->thread_.joinable()) start(self);
-      self->armed_.push_back(std::move(watcher));
-      // Listed before its bit is set: whoever rings because of the bit finds the notifier looking at it.
-      armed.announce();
-      bell = self->bell_;
-    }
-    // Listed and announced: from here on a ring reaches it. What happened before is seen here.
-    if (armed.ready()) poke(bell);
+  static void arm(const std::shared_ptr<State>& self, const std::shared_ptr<Watcher>& watcher) {
+    const std::lock_guard lock(self->mutex_);
+    if (!self->thread_.joinable()) start(self);
+    self->armed_.push_back(watcher);
+    // Listed before its bit is set: whoever rings because of the bit finds the notifier looking at it.
+    watcher->announce();
+    // Listed and announced: from here on a ring reaches it. What happened before is seen here, and still
+    // under the lock: once it is fired it changes.
+    if (watcher->ready()) poke(self->bell_);
   }
 
   void disarm(const std::shared_ptr<Watcher>& watcher) noexcept {

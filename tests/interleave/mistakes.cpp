@@ -76,15 +76,15 @@ void leaves_out(List& list, const char* name, const char* breaks, const At& at) 
 constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
 
 void publishing(List& list) {
-  const At commit{"publish", Place::slot, Op::cas};
-  const At start{"publish", Place::reclaimed, Op::load, 1};
-  const At recheck{"publish", Place::reclaimed, Op::load, 2};
+  const At commit{"commit_at", Place::slot, Op::cas};
+  const At start{"hinted_end", Place::reclaimed, Op::load};
+  const At recheck{"commit_at", Place::reclaimed, Op::load};
   answers(list, "the walk starts at the hint alone", "H4", start, [](auto, const Past&) { return 0; });
   alters(list, "the lap is one too high", "a slot word names its offset", commit,
          [](Access& access, const Past&) { access.operand += std::uint64_t{1} << 32; });
   alters(list, "the commit is a plain store", "H1", commit,
          [](Access& access, const Past&) { access.op = Op::store; });
-  answers(list, "the walk passes a fence", "a ring ends at its fence", {"publish", Place::slot, Op::load},
+  answers(list, "the walk passes a fence", "a ring ends at its fence", {"commit_at", Place::slot, Op::load},
           [](std::uint64_t word, const Past&) {
             return word != 0 && ring::is_fence(word) ? word | (1U << limits::kUnitBits) : word;
           });
@@ -98,7 +98,7 @@ void publishing(List& list) {
             return std::max(reclaimed, offset);
           });
   answers(list, "`granted` is not asked", "no offset at or above `granted`",
-          {"publish", Place::granted, Op::load}, [](auto, const Past&) { return kHuge; });
+          {"commit_at", Place::granted, Op::load}, [](auto, const Past&) { return kHuge; });
 }
 
 void reclaiming(List& list) {

@@ -27,7 +27,7 @@ std::string name_of_mistake(const testing::TestParamInfo<Mistake>& info) {
 INSTANTIATE_TEST_SUITE_P(Code, Seeded, testing::ValuesIn(mistakes()), name_of_mistake);
 
 TEST(Checker, RefusesAMistakeThatHitsNothing) {
-  EXPECT_THROW(Lines({"publish", Place::daemon_bell, Op::store}, all_sites()), std::invalid_argument);
+  EXPECT_THROW(Lines({"commit_at", Place::daemon_bell, Op::store}, all_sites()), std::invalid_argument);
 }
 
 }  // namespace

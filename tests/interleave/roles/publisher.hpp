@@ -75,7 +75,7 @@ struct Publisher {
   Step attach() {
     lane.emplace(world->lane_id(number_of_self), world->lane_data(number_of_self), world->lane_bytes(),
                  kUnitShift, book);
-    ledgers[0] = {.ring = world->rings[0], .partition = &world->partition, .seen = 0, .safe = 0, .frames = 0};
+    ledgers[0] = {.ring = world->rings[0], .partition = &world->partition, .seen = 0, .safe = 0};
     phase = Phase::reserve;
     return Step::again;
   }
@@ -142,11 +142,9 @@ struct Publisher {
     if (!ring::newer_ring(world->partition.marks, ledgers[which_ring].ring)) return wait_for_space();
     ++which_ring;
     ring::Ledger<Checked>& ledger = ledgers[which_ring];
-    ledger = {
-        .ring = world->rings[which_ring], .partition = &world->partition, .seen = 0, .safe = 0, .frames = 0};
-    ledger.ring.enter();
+    ledger = {.ring = world->rings[which_ring], .partition = &world->partition, .seen = 0, .safe = 0};
+    ledger.enter();
     tell(Report::entered, ledger.ring.base);
-    ledger.seen = ledger.safe = ledger.ring.base;
     phase = Phase::commit;
     return no_longer_waiting();
   }

@@ -102,6 +102,7 @@ class TopicFixture : public ::testing::Test {
     ring::Ledger<A> ledger;
     ledger.ring = topic_->partition(0).rings.newest()->view;
     ledger.partition = &topic_->partition(0).view;
+    ledger.enter();
     const ring::PublishOutcome outcome = ring::publish(ledger, ring::place_word(raw(lane.id), unit));
     EXPECT_EQ(outcome.status, ring::PublishStatus::committed);
     return outcome.offset;

@@ -120,7 +120,7 @@ class ReaderTest : public ::testing::Test, protected Source {
   }
   void open_ring(std::uint64_t base) {
     ring::open_ring(rings_.back().view, base);
-    ledgers_.back()->ring.enter();
+    ledgers_.back()->enter();
     ring::announce_ring(partition_.marks, rings_.back().view.generation);
   }
   void start_ring(std::uint64_t base = 0, std::uint64_t slots = kSlots) {

@@ -67,11 +67,11 @@ class PublishCost : public ::testing::Test {
   /// Publishes a record and gives what that cost.
   Cost of_a_publish() {
     cost = {};
-    const auto at = lane_.reserve(64, LeasePatience<NoClock>{.now_ns = {}, .timeout_ns = 1});
-    EXPECT_EQ(at.status, ReserveStatus::reserved);
-    const PublishOutcome outcome = publish(ledger_, at.place);
+    const auto room = lane_.find_room(64, LeasePatience<NoClock>{.now_ns = {}, .timeout_ns = 1});
+    EXPECT_EQ(room.status, ReserveStatus::reserved);
+    const PublishOutcome outcome = publish(ledger_, room.place);
     EXPECT_EQ(outcome.status, PublishStatus::committed);
-    lane_.published(at.frame, ledger_, outcome.offset);
+    lane_.published(room, ledger_, outcome.offset);
     wake_all(SleepersView<Counted>{&sleepers_, 1}, [](std::uint32_t) { FAIL() << "nobody sleeps"; });
     EXPECT_FALSE(mark_dirty<Counted>(dirty_, 1, daemon_asleep_));
     return cost;
@@ -101,8 +101,7 @@ class PublishCost : public ::testing::Test {
                                    .generation = 1},
                           .partition = &partition_,
                           .seen = 0,
-                          .safe = 0,
-                          .frames = 0};
+                          .safe = 0};
   alignas(64) std::array<std::byte, 64 * 64> bytes_{};
   std::array<Remembered<Counted>, 64> book_;
   LaneWriter<Counted> lane_{1, bytes_.data(), bytes_.size(), 6, book_};

@@ -133,14 +133,40 @@ TEST(Lane, KeepsWhatItLearntToTheRingItLearntItFrom) {
   announce_ring(topic.partition.marks, next.generation);
   ann.enter_newest_ring();
   ASSERT_EQ(ann.publish(units(4)).offset, 1U);
-  EXPECT_EQ(ann.ledgers[0]->frames, 1U);
+  EXPECT_TRUE(ann.lane.names(*ann.ledgers[0]));
   next.reclaimed->store(2, std::memory_order_relaxed);
   ann.ledgers[1]->safe = 2;
   EXPECT_EQ(ann.reserve(1).status, ReserveStatus::wait_space);
   topic.write_up_to(9);
   EXPECT_EQ(ann.reserve(units(3).size()).status, ReserveStatus::reserved);
   EXPECT_EQ(old.reclaimed->load(), 1U) << "never beyond the old ring's own fence (H26)";
-  EXPECT_EQ(ann.ledgers[0]->frames, 0U) << "nothing names the old ring any more";
+  EXPECT_FALSE(ann.lane.names(*ann.ledgers[0])) << "nothing names the old ring any more";
+}
+
+TEST(Lane, GivesRoomThatIsNotTakenAgain) {
+  Topic topic(64);
+  Publisher ann(topic, 8);
+  const auto room = ann.find_room(1);
+  ASSERT_EQ(room.status, ReserveStatus::reserved);
+  EXPECT_EQ(ann.find_room(1).place, room.place);
+  EXPECT_TRUE(ann.lane.empty());
+  ASSERT_EQ(ann.publish("x").offset, 0U);
+  EXPECT_NE(ann.find_room(1).place, room.place);
+}
+
+TEST(Lane, FindsItsPlaceAgainAfterGivingBackFramesOnBothSidesOfItsEnd) {
+  Topic topic(64, Reclaim::drop_oldest);
+  Publisher ann(topic, 8);
+  for (int i = 0; i < 4; ++i) ASSERT_EQ(ann.publish("x").status, PublishStatus::committed);
+  const auto last = ann.reserve(units(2).size());
+  const auto first = ann.reserve(units(2).size());
+  ASSERT_EQ(last.status, ReserveStatus::reserved);
+  ASSERT_EQ(first.status, ReserveStatus::reserved);
+  ASSERT_LT(place_unit(first.place), place_unit(last.place)) << "it went round";
+  ann.lane.abandon(last.frame);
+  ann.lane.abandon(first.frame);
+  EXPECT_EQ(ann.reserve(units(2).size()).place, last.place);
+  EXPECT_EQ(ann.reserve(units(2).size()).place, first.place);
 }
 
 TEST(Lane, SettlesWithoutANewFrame) {

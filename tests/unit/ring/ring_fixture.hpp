@@ -127,13 +127,19 @@ class Publisher {
   void enter_newest_ring() {
     Ring& ring = topic_->ring();
     ring.enter();
-    ledgers.push_back(std::make_unique<StdLedger>(StdLedger{
-        .ring = ring, .partition = &topic_->partition, .seen = ring.base, .safe = ring.base, .frames = 0}));
+    ledgers.push_back(std::make_unique<StdLedger>(
+        StdLedger{.ring = ring, .partition = &topic_->partition, .seen = ring.base, .safe = ring.base}));
   }
 
   Reservation<StdAtomics> reserve(std::size_t value_bytes) {
     return lane.reserve(sizeof(memory::FrameHeader) + value_bytes,
                         LeasePatience<TestClock>{.now_ns = {&now_ns}, .timeout_ns = lease_timeout_ns});
+  }
+
+  /// Room that is not taken.
+  Room<StdAtomics> find_room(std::size_t value_bytes) {
+    return lane.find_room(sizeof(memory::FrameHeader) + value_bytes,
+                          LeasePatience<TestClock>{.now_ns = {&now_ns}, .timeout_ns = lease_timeout_ns});
   }
 
   void fill(const Reservation<StdAtomics>& at, const std::string& value) {
