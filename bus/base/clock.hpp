@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include <time.h>
 
@@ -30,6 +31,25 @@ class Deadline {
  private:
   explicit Deadline(Clock::time_point at) noexcept : at_(at) {}
   Clock::time_point at_;
+};
+
+/// A deadline whose time runs from when it is first asked for: a call that finds what it wants does not look
+/// at the clock, which on a virtual machine takes longer than reading a record. Not thread safe.
+class LazyDeadline {
+ public:
+  /// At once.
+  LazyDeadline() noexcept = default;
+  explicit LazyDeadline(std::chrono::nanoseconds span) noexcept : span_(span) {}
+  LazyDeadline(const Deadline& started) noexcept : started_(started) {}
+
+  const Deadline& get() noexcept {
+    if (!started_) started_ = Deadline::after(span_);
+    return *started_;
+  }
+
+ private:
+  std::chrono::nanoseconds span_{0};
+  std::optional<Deadline> started_;
 };
 
 /// Milliseconds since 1970 with 1 to 4 ms steps; costs a few ns (CLOCK_REALTIME_COARSE).

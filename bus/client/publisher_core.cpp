@@ -101,12 +101,14 @@ void PublisherCore::write_frame(const Place& place, const Parts& parts) noexcept
 }
 
 /// The record at `offset` of the seat's ring is ours.
-void PublisherCore::committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes,
-                              Position& position) noexcept {
+Position PublisherCore::position_of(const PartitionSeat& seat, std::uint64_t offset) noexcept {
+  return {.partition = static_cast<std::int32_t>(seat.partition.number),
+          .offset = static_cast<Offset>(offset),
+          .epoch = seat.epoch};
+}
+
+void PublisherCore::committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes) noexcept {
   seat.end = offset + 1;
-  position = {.partition = static_cast<std::int32_t>(seat.partition.number),
-              .offset = static_cast<Offset>(offset),
-              .epoch = seat.epoch};
   sticky_bytes_ += bytes;
   if (sticky_bytes_ >= kStickyBytes) [[unlikely]]
     next_sticky_partition();
@@ -137,29 +139,29 @@ inline bool PublisherCore::stamp(const NewRecord& record, std::int64_t& timestam
   return !attendance_due(timestamp_ms);
 }
 
-/// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. False: nothing was
-/// published, and publish_one() sees to it from the start. What is put into memory here is little: the CAS
-/// waits for every store before it, those to the stack as well.
-inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_t timestamp_ms,
-                                            Position& position) noexcept {
+/// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. No seat: nothing
+/// was published, and publish_one() sees to it from the start. What is put into memory here is little: the
+/// CAS waits for every store before it, those to the stack as well.
+inline PublisherCore::Straight PublisherCore::publish_straight(const NewRecord& record,
+                                                               std::int64_t timestamp_ms) noexcept {
   const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
   const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
   // relaxed: a limit, altered at any time.
   if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
       [[unlikely]]
-    return false;
+    return {};
   std::uint32_t partition = 0;
   if (choose_partition(record.key, record.partition, partition) != errc::ok) [[unlikely]]
-    return false;
+    return {};
   PartitionSeat& seat = seats_[partition];
   if (seat.ring == nullptr) [[unlikely]]
-    return false;
+    return {};
   ring::Ledger<Atomics>& ledger = seat.ring->ledger;
   ring::LaneWriter<Atomics>& writer = lane_->writer;
   const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
   const auto room = writer.find_room(bytes, lease_patience());
   if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
-    return false;
+    return {};
   write_frame({.data = room.data, .place = room.place, .partition = partition},
               {.key = record.key,
                .value = record.value,
@@ -168,10 +170,10 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
                .timestamp_ms = timestamp_ms});
   const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
   if (outcome.status != ring::PublishStatus::committed) [[unlikely]]
-    return false;
+    return {};
   writer.published(room, ledger, outcome.offset);
-  committed(seat, outcome.offset, bytes, position);
-  return true;
+  committed(seat, outcome.offset, bytes);
+  return {.seat = &seat, .offset = outcome.offset};
 }
 
 /// The same, waiting for whatever is in the way.
@@ -204,33 +206,43 @@ inline bool PublisherCore::publish_straight(const NewRecord& record, std::int64_
   return code;
 }
 
-[[gnu::noinline]] void PublisherCore::publish_waiting(const NewRecord& record, Position& position) {
+[[gnu::noinline]] Position PublisherCore::publish_waiting(const NewRecord& record) {
   Patience patience(true);
+  Position position;
   const errc code = publish_one(record, now_ms(), patience, position);
   if (code != errc::ok) fail(code, record);
+  wake(seats_[position.partition]);
+  return position;
 }
 
 // flatten: the straight path is one function without a call.
 [[gnu::flatten]] Position PublisherCore::publish(const NewRecord& record) {
   enter();
-  Position position;
   std::int64_t timestamp_ms = 0;
-  if (!stamp(record, timestamp_ms) || !publish_straight(record, timestamp_ms, position)) [[unlikely]]
-    publish_waiting(record, position);
-  wake(seats_[position.partition]);
-  return position;
+  if (!stamp(record, timestamp_ms)) [[unlikely]]
+    return publish_waiting(record);
+  const Straight published = publish_straight(record, timestamp_ms);
+  if (published.seat == nullptr) [[unlikely]]
+    return publish_waiting(record);
+  wake(*published.seat);
+  return position_of(*published.seat, published.offset);
 }
 
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   try {
     enter();
-    Position position;
     std::int64_t timestamp_ms = 0;
-    if (!stamp(record, timestamp_ms) || !publish_straight(record, timestamp_ms, position)) [[unlikely]] {
-      Patience patience(false);
-      const errc code = publish_one(record, now_ms(), patience, position);
-      if (code != errc::ok) return code;
+    if (stamp(record, timestamp_ms)) {
+      const Straight published = publish_straight(record, timestamp_ms);
+      if (published.seat != nullptr) {
+        wake(*published.seat);
+        return position_of(*published.seat, published.offset);
+      }
     }
+    Patience patience(false);
+    Position position;
+    const errc code = publish_one(record, now_ms(), patience, position);
+    if (code != errc::ok) return code;
     wake(seats_[position.partition]);
     return position;
   } catch (const Error& error) {
@@ -242,8 +254,8 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
 
 [[gnu::flatten]] Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   enter();
-  Position position;
-  if (records.empty()) return position;
+  if (records.empty()) return {};
+  Straight last;
   struct Waking {
     PublisherCore& core;
     ~Waking() { core.wake_unwoken(); }
@@ -252,16 +264,18 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   bool straight = !attendance_due(now);
   for (const NewRecord& record : records) {
     const std::int64_t timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now;
-    if (!straight || !publish_straight(record, timestamp_ms, position)) [[unlikely]]
-      publish_waiting(record, position);
+    if (straight) last = publish_straight(record, timestamp_ms);
+    if (last.seat == nullptr || !straight) [[unlikely]] {
+      const Position position = publish_waiting(record);
+      last = {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
+    }
     straight = true;
-    PartitionSeat& seat = seats_[position.partition];
-    if (!seat.unwoken) {
-      seat.unwoken = true;
-      unwoken_.push_back(&seat);  // never more than there are partitions: reserved
+    if (!last.seat->unwoken) {
+      last.seat->unwoken = true;
+      unwoken_.push_back(last.seat);  // never more than there are partitions: reserved
     }
   }
-  return position;
+  return position_of(*last.seat, last.offset);
 }
 
 void PublisherCore::wake_unwoken() noexcept {

@@ -131,6 +131,11 @@ class PublisherCore {
     std::size_t headers_bytes = 0;
     std::int64_t timestamp_ms = 0;
   };
+  /// What came of the straight path: where the record lies, or no seat.
+  struct Straight {
+    PartitionSeat* seat = nullptr;
+    std::uint64_t offset = 0;
+  };
   /// Where a frame is written, and what its header says of that.
   struct Place {
     std::byte* data = nullptr;
@@ -155,8 +160,8 @@ class PublisherCore {
   void enter() const;
   bool looked_at_the_clock() noexcept;
   bool stamp(const NewRecord& record, std::int64_t& timestamp_ms) noexcept;
-  bool publish_straight(const NewRecord& record, std::int64_t timestamp_ms, Position& position) noexcept;
-  void publish_waiting(const NewRecord& record, Position& position);
+  Straight publish_straight(const NewRecord& record, std::int64_t timestamp_ms) noexcept;
+  Position publish_waiting(const NewRecord& record);
   errc publish_one(const NewRecord& record, std::int64_t now, Patience& patience, Position& position);
   errc choose_partition(BytesView key, std::optional<std::int32_t> wanted,
                         std::uint32_t& partition) const noexcept;
@@ -168,7 +173,8 @@ class PublisherCore {
 
   bool attendance_due(std::int64_t now) const noexcept;
   errc attend_in_time(std::int64_t now, Patience& patience);
-  void committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes, Position& position) noexcept;
+  void committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes) noexcept;
+  static Position position_of(const PartitionSeat& seat, std::uint64_t offset) noexcept;
   void wake_unwoken() noexcept;
   void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
   DurableTarget durable_target(const Position& position) const;

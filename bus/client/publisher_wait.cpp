@@ -176,7 +176,8 @@ errc PublisherCore::commit_slowly(Frame& frame, ring::PublishOutcome outcome, Pa
   }
   PartitionSeat& seat = seats_[frame.partition];
   frame.lane->writer.published(frame.handle, seat.ring->ledger, outcome.offset);
-  committed(seat, outcome.offset, frame.bytes, position);
+  committed(seat, outcome.offset, frame.bytes);
+  position = position_of(seat, outcome.offset);
   return errc::ok;
 }
 

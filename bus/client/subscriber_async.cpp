@@ -60,7 +60,7 @@ void SubscriberWatcher::deliver() {
   const auto self = shared_from_this();  // `each` may destroy the subscriber, and this with it
   try {
     for (unsigned batch = 0; batch < kBatchesPerTurn; ++batch) {
-      if (!core_->collect(Deadline::now())) {
+      if (!core_->collect({})) {
         if (core_->round_.stalled)
           wait::futex_wait(link_->bell(), link_->bell().load(std::memory_order_relaxed), kStalledNap);
         break;
@@ -79,7 +79,7 @@ void SubscriberWatcher::deliver() {
 
 void SubscriberWatcher::resume_waiting() {
   try {
-    if (!core_->collect(Deadline::now())) {
+    if (!core_->collect({})) {
       if (core_->round_.stalled)
         wait::futex_wait(link_->bell(), link_->bell().load(std::memory_order_relaxed), kStalledNap);
       core_->rearm();
@@ -168,7 +168,7 @@ bool SubscriberCore::next_ready() {
   check_mode(watcher_, SubscriberWatcher::Mode::coroutine);
   const bool first = !std::exchange(batch_is_for_next_, true);
   if (!first && next_index_ < batch_.size()) return true;
-  return collect(Deadline::now());
+  return collect({});
 }
 
 void SubscriberCore::next_suspend(std::coroutine_handle<> resume) {

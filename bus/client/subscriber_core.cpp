@@ -206,11 +206,6 @@ void SubscriberCore::Round::note(read::Progress progress) noexcept {
   later = later || progress == read::Progress::later;
 }
 
-void SubscriberCore::set_request_deadline(const Deadline& deadline) noexcept {
-  const auto left = std::max<std::chrono::nanoseconds>(deadline.left(), kRequestLeast);
-  station_->source->set_deadline(Deadline::after(left));
-}
-
 /// Ends the poll with an exception where reading cannot go on.
 void SubscriberCore::judge(const Seat& seat, read::Progress progress) {
   const std::string place = "partition " + std::to_string(seat.reader.number()) + " of topic " + topic_;
@@ -227,7 +222,7 @@ void SubscriberCore::judge(const Seat& seat, read::Progress progress) {
 }
 
 /// One round over the partitions. True: there are records.
-bool SubscriberCore::collect(const Deadline& deadline) {
+bool SubscriberCore::collect(const LazyDeadline& deadline) {
   batch_.clear();
   next_index_ = 0;
   round_ = {};
@@ -237,7 +232,7 @@ bool SubscriberCore::collect(const Deadline& deadline) {
       return false;
     }
   }
-  set_request_deadline(deadline);
+  station_->source->set_deadline(deadline, kRequestLeast);
   if (++polls_ % kPurgeEvery == 0) purge();
   const std::size_t count = station_->seats.size();
   if (++turn_ >= count) turn_ = 0;
@@ -285,15 +280,15 @@ bool SubscriberCore::any_ready() const noexcept {
 /// Spins, then sleeps, until `collect(deadline)` gives something or the time is up.
 template <class Collect>
 bool SubscriberCore::wait_for_records(std::chrono::nanoseconds timeout, Collect&& collect) {
-  const Deadline deadline = Deadline::after(timeout);
+  LazyDeadline deadline(timeout);
   wait::Spinner spinner(std::min<std::chrono::nanoseconds>(options_.spin, timeout), streaming_);
   while (spinner.turn()) {
     if (any_ready() && collect(deadline)) return true;
   }
   wait::Backoff backoff = wait::sleep_backoff();
   wait::Backoff nap(kNapFirst, kNapMost);
-  while (!deadline.passed()) {
-    if (!sleep_turn(deadline, backoff, nap)) look_after_link();
+  while (!deadline.get().passed()) {
+    if (!sleep_turn(deadline.get(), backoff, nap)) look_after_link();
     if (collect(deadline)) return true;
   }
   return false;
@@ -334,10 +329,10 @@ void SubscriberCore::look_after_link() {
 
 std::span<const Record> SubscriberCore::poll(std::chrono::nanoseconds timeout) {
   fork_mark_.check();
-  const auto collecting = [this](const Deadline& deadline) { return collect(deadline); };
+  const auto collecting = [this](const LazyDeadline& deadline) { return collect(deadline); };
   if (std::exchange(batch_is_for_next_, false)) give_back(next_index_);
-  bool found = collect(Deadline::now());
-  while (!found && round_.later) found = collect(Deadline::now());
+  bool found = collect({});
+  while (!found && round_.later) found = collect({});
   if (!found && timeout > std::chrono::nanoseconds::zero()) found = wait_for_records(timeout, collecting);
   if (watcher_ != nullptr) rearm();
   return batch_.records();
@@ -355,14 +350,14 @@ Result<std::span<const Record>> SubscriberCore::try_poll() noexcept {
 
 // ---- in place
 
-bool SubscriberCore::show_round(const Deadline& deadline, const std::function<void(const Record&)>& each,
+bool SubscriberCore::show_round(const LazyDeadline& deadline, const std::function<void(const Record&)>& each,
                                 Subscriber::InPlace& result) {
   round_ = {};
   if (station_->link->stale() && !move_station()) {
     round_.stopped = true;
     return false;
   }
-  set_request_deadline(deadline);
+  station_->source->set_deadline(deadline, kRequestLeast);
   const std::size_t count = station_->seats.size();
   if (++turn_ >= count) turn_ = 0;
   for (std::size_t i = 0; i < count; ++i) {
@@ -393,8 +388,8 @@ Subscriber::InPlace SubscriberCore::poll_in_place(std::chrono::nanoseconds timeo
   Subscriber::InPlace result;
   if (std::exchange(batch_is_for_next_, false)) give_back(next_index_);
   batch_.clear();
-  const auto show = [&](const Deadline& deadline) { return show_round(deadline, each, result); };
-  bool found = show(Deadline::now());
+  const auto show = [&](const LazyDeadline& deadline) { return show_round(deadline, each, result); };
+  bool found = show({});
   if (!found && timeout > std::chrono::nanoseconds::zero()) found = wait_for_records(timeout, show);
   batch_.clear();
   if (watcher_ != nullptr) rearm();

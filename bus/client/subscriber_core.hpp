@@ -6,6 +6,7 @@
 // (subscriber_async.cpp). Belongs to one thread at a time; the notifier's thread counts as one.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
@@ -31,21 +32,28 @@ class SubscriberWatcher;
 class LinkSource : public read::Source {
  public:
   explicit LinkSource(std::shared_ptr<TopicLink> link) : link_(std::move(link)) {}
-  void set_deadline(const Deadline& deadline) noexcept { deadline_ = deadline; }
+  /// A request has at least `least`, however little is left.
+  void set_deadline(const LazyDeadline& deadline, std::chrono::nanoseconds least = {}) noexcept {
+    deadline_ = deadline;
+    least_ = least;
+  }
 
   std::vector<read::HeldRing> rings(std::uint32_t partition, std::uint32_t wanted) override {
-    return link_->rings(partition, wanted, control::Role::subscriber, deadline_);
+    return link_->rings(partition, wanted, control::Role::subscriber, deadline());
   }
   read::HeldLane lane(std::uint32_t lane, std::uint32_t generation) override {
-    return link_->lane(lane, generation, deadline_);
+    return link_->lane(lane, generation, deadline());
   }
   std::vector<read::OpenSegment> segments(std::uint32_t partition, std::uint64_t offset) override {
-    return link_->segments(partition, offset, deadline_);
+    return link_->segments(partition, offset, deadline());
   }
 
  private:
+  Deadline deadline() noexcept { return Deadline::after(std::max(deadline_.get().left(), least_)); }
+
   std::shared_ptr<TopicLink> link_;
-  Deadline deadline_ = Deadline::never();
+  LazyDeadline deadline_ = Deadline::never();
+  std::chrono::nanoseconds least_{0};
 };
 
 class SubscriberCore {
@@ -113,7 +121,7 @@ class SubscriberCore {
   std::uint64_t first_at_time(Seat& seat, std::int64_t unix_ms, const Deadline& deadline);
   bool move_station();
 
-  bool collect(const Deadline& deadline);
+  bool collect(const LazyDeadline& deadline);
   void judge(const Seat& seat, read::Progress progress);
   void after_reading(Seat& seat) noexcept;
   bool any_ready() const noexcept;
@@ -123,9 +131,8 @@ class SubscriberCore {
   void look_after_link();
   void purge() noexcept;
   void give_back(std::size_t index) noexcept;
-  bool show_round(const Deadline& deadline, const std::function<void(const Record&)>& each,
+  bool show_round(const LazyDeadline& deadline, const std::function<void(const Record&)>& each,
                   Subscriber::InPlace& result);
-  void set_request_deadline(const Deadline& deadline) noexcept;
   Seat& seat_of(std::int32_t partition) const;
   void rearm();
   void disarm() noexcept;

@@ -54,7 +54,10 @@ class RecordBatch {
   void add_copied(std::uint64_t offset, const memory::FrameHeader& header, std::size_t body_bytes) {
     const std::byte* body = arena_.get() + used_;
     used_ = std::min(capacity_, (used_ + body_bytes + 7) & ~std::size_t{7});
-    records_.push_back(record_of(offset, header, body));
+    // In place: a copy would wait for the stores that it copies.
+    records_.emplace_back(static_cast<Offset>(offset), header.timestamp_ms,
+                          static_cast<std::int32_t>(header.partition), body, header.headers_bytes,
+                          header.key_bytes, header.value_bytes);
   }
   /// Takes up a record whose bytes live elsewhere until the next poll.
   void add(const Record& record) { records_.push_back(record); }
@@ -62,21 +65,16 @@ class RecordBatch {
   /// The record of a checked frame header and its body.
   static Record record_of(std::uint64_t offset, const memory::FrameHeader& header,
                           const std::byte* body) noexcept {
-    const std::byte* key = body + header.headers_bytes;
-    const std::byte* value = header.key_bytes > 0 ? key + header.key_bytes : key;
-    return Record({.offset = static_cast<Offset>(offset),
-                   .timestamp_ms = header.timestamp_ms,
-                   .partition = static_cast<std::int32_t>(header.partition),
-                   .key = view(key, header.key_bytes),
-                   .value = view(value, header.value_bytes),
-                   .headers = {body, header.headers_bytes}});
+    return {static_cast<Offset>(offset),
+            header.timestamp_ms,
+            static_cast<std::int32_t>(header.partition),
+            body,
+            header.headers_bytes,
+            header.key_bytes,
+            header.value_bytes};
   }
 
  private:
-  static BytesView view(const std::byte* data, std::int32_t bytes) noexcept {
-    return bytes < 0 ? BytesView() : BytesView(data, static_cast<std::size_t>(bytes));
-  }
-
   void grow(std::size_t bytes) {
     if (bytes <= capacity_) return;
     arena_.reset(new std::byte[bytes]);  // not value-initialised: it is written before it is read

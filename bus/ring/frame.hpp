@@ -29,15 +29,39 @@ void put_header(std::byte* to, const memory::FrameHeader& header) noexcept {
   put(offsetof(memory::FrameHeader, value_bytes), pair(header.value_bytes, header.reserved));
 }
 
-/// Copies a key or value into a frame: short ones without a call, by moves of 16 bytes of which the last two
-/// may overlap.
-template <class A>
-void put_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+/// Copies `bytes` by `move(at)`, which moves the 16 bytes at `at`, if they are few: without a call and
+/// without a loop, from the front and up to the end, which may overlap. False: not that few.
+template <class Move>
+[[gnu::always_inline]] inline bool copy_short(std::size_t bytes, Move&& move) noexcept {
   constexpr std::size_t kMove = 16;
-  constexpr std::size_t kInlineMost = 128;
-  if (bytes < kMove || bytes > kInlineMost) return A::copy_to_shared(to, from, bytes);
-  for (std::size_t at = 0; at + kMove < bytes; at += kMove) A::copy_to_shared(to + at, from + at, kMove);
-  A::copy_to_shared(to + bytes - kMove, from + bytes - kMove, kMove);
+  if (bytes < kMove || bytes > 8 * kMove) return false;
+  move(0);
+  move(bytes - kMove);
+  if (bytes <= 2 * kMove) return true;
+  move(kMove);
+  move(bytes - 2 * kMove);
+  if (bytes <= 4 * kMove) return true;
+  move(2 * kMove);
+  move(3 * kMove);
+  move(bytes - 4 * kMove);
+  move(bytes - 3 * kMove);
+  return true;
+}
+
+/// Copies a key or value into a frame.
+template <class A>
+[[gnu::always_inline]] inline void put_bytes(std::byte* to, const std::byte* from,
+                                             std::size_t bytes) noexcept {
+  if (!copy_short(bytes, [&](std::size_t at) { A::copy_to_shared(to + at, from + at, 16); }))
+    A::copy_to_shared(to, from, bytes);
+}
+
+/// Copies a frame's body out.
+template <class A>
+[[gnu::always_inline]] inline void take_bytes(std::byte* to, const std::byte* from,
+                                              std::size_t bytes) noexcept {
+  if (!copy_short(bytes, [&](std::size_t at) { A::copy_from_shared(to + at, from + at, 16); }))
+    A::copy_from_shared(to, from, bytes);
 }
 
 }  // namespace busway::ring

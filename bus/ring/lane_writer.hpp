@@ -89,15 +89,16 @@ class LaneWriter {
       : data_(data),
         book_(book.data()),
         book_mask_(book.size() - 1),
-        lane_(lane),
+        unit_mask_((std::size_t{1} << unit_shift) - 1),
         unit_shift_(unit_shift),
+        first_place_(place_word(lane, 0)),
         units_(static_cast<std::uint32_t>(bytes >> unit_shift)) {}
 
   /// Room for a frame of `bytes`, header included. It is the caller's to write to, and given back by doing
   /// nothing.
   template <class Clock>
   [[gnu::always_inline]] Room<A> find_room(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
-    const std::uint64_t units = (bytes + (std::size_t{1} << unit_shift_) - 1) >> unit_shift_;
+    const std::uint64_t units = (bytes + unit_mask_) >> unit_shift_;
     if (units > end_ - next_) [[unlikely]] {
       Room<A> refused = make_room(units, patience);
       if (refused.status != ReserveStatus::reserved) return refused;
@@ -109,7 +110,7 @@ class LaneWriter {
     return {.status = ReserveStatus::reserved,
             .units = static_cast<std::uint32_t>(units),
             .unit = next_,
-            .place = place_word(lane_, next_),
+            .place = first_place_ + next_,
             .data = data,
             .blocker = nullptr};
   }
@@ -160,7 +161,7 @@ class LaneWriter {
     if (freed) A::fence(std::memory_order_release);
   }
 
-  std::uint32_t lane() const noexcept { return lane_; }
+  std::uint32_t lane() const noexcept { return place_lane(first_place_); }
   std::size_t bytes() const noexcept { return std::size_t{units_} << unit_shift_; }
   bool empty() const noexcept { return first_ == last_; }
   /// Does a remembered frame name this ledger? Then it must stay.
@@ -203,7 +204,7 @@ class LaneWriter {
   }
 
   template <class Clock>
-  [[gnu::noinline]] Room<A> make_room(std::uint64_t units, LeasePatience<Clock>& patience) noexcept {
+  [[gnu::noinline]] Room<A> make_room(std::uint64_t units, LeasePatience<Clock> patience) noexcept {
     if (units >= units_) return {};
     Room<A> result{.status = ReserveStatus::reserved};
     bool freed = false;
@@ -337,9 +338,10 @@ class LaneWriter {
   std::uint64_t last_ = 0;   ///< handle that the next frame gets
   std::uint32_t next_ = 1;   ///< unit where the next frame goes, if it fits
   std::uint32_t end_ = 1;    ///< units from next_ up to here are free
-  std::uint32_t lane_;
+  std::uint64_t unit_mask_;  ///< bytes of a unit - 1
   std::uint32_t unit_shift_;
-  std::uint32_t units_;  ///< of the lane, its header's included
+  std::uint32_t first_place_;  ///< of unit 0; the unit is in the low bits
+  std::uint32_t units_;        ///< of the lane, its header's included
   Scan scan_;
 };
 

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "bus/memory/lane_layout.hpp"
+#include "bus/ring/frame.hpp"
 #include "bus/ring/slot.hpp"
 #include "bus/ring/views.hpp"
 
@@ -52,8 +53,8 @@ inline bool frame_fits(const memory::FrameHeader& header, std::size_t room) noex
 enum class Located : std::uint8_t { here, unknown_lane, impossible };
 
 template <class A, class Resolve>
-Located locate(const MarksView<A>& marks, std::uint64_t word, Resolve& resolve, Found& found,
-               std::span<const std::byte>& room) noexcept {
+[[gnu::always_inline]] inline Located locate(const MarksView<A>& marks, std::uint64_t word, Resolve& resolve,
+                                             Found& found, std::span<const std::byte>& room) noexcept {
   found.lane = slot_lane(word);
   if (found.lane > marks.lanes) return Located::impossible;
   // acquire: pairs with the daemon's release store when it hands an id out anew; it does so only once no slot
@@ -70,8 +71,8 @@ Located locate(const MarksView<A>& marks, std::uint64_t word, Resolve& resolve, 
 
 /// Copies a frame's header out and checks it against where it was found.
 template <class A>
-bool take_header(const PartitionView<A>& partition, std::uint64_t word, std::span<const std::byte> room,
-                 Found& found) noexcept {
+[[gnu::always_inline]] inline bool take_header(const PartitionView<A>& partition, std::uint64_t word,
+                                               std::span<const std::byte> room, Found& found) noexcept {
   A::copy_from_shared(&found.header, room.data(), sizeof found.header);
   if (found.header.place != slot_place(word) || found.header.partition != partition.number ||
       !frame_fits(found.header, room.size()))
@@ -86,8 +87,9 @@ bool take_header(const PartitionView<A>& partition, std::uint64_t word, std::spa
 enum class Copied : std::uint8_t { record, too_small, bad_frame, unknown_lane, overtaken };
 
 template <class A, class Resolve>
-Copied copy_frame(const PartitionView<A>& partition, const RingView<A>& ring, std::uint64_t offset,
-                  std::uint64_t word, Resolve& resolve, std::span<std::byte> to, Found& found) noexcept {
+[[gnu::always_inline]] inline Copied copy_frame(const PartitionView<A>& partition, const RingView<A>& ring,
+                                                std::uint64_t offset, std::uint64_t word, Resolve& resolve,
+                                                std::span<std::byte> to, Found& found) noexcept {
   std::span<const std::byte> room;
   Copied result = Copied::bad_frame;
   const Located located = locate(partition.marks, word, resolve, found, room);
@@ -95,7 +97,7 @@ Copied copy_frame(const PartitionView<A>& partition, const RingView<A>& ring, st
   if (located == Located::here && take_header(partition, word, room, found)) {
     result = found.body_bytes <= to.size() ? Copied::record : Copied::too_small;
     if (result == Copied::record && found.body_bytes != 0)
-      A::copy_from_shared(to.data(), room.data() + sizeof(memory::FrameHeader), found.body_bytes);
+      take_bytes<A>(to.data(), room.data() + sizeof(memory::FrameHeader), found.body_bytes);
   }
   // Had any byte above been overwritten, this fence would have paired with the overwriter's release fence,
   // and the load would see the `reclaimed` that allowed it.
@@ -109,9 +111,11 @@ inline constexpr unsigned kReadRetries = 8;
 /// Reads `offset` from `ring` (entered, base <= offset) into `to`: headers, key and value as they lie in the
 /// frame. Source of the algorithm: docs/ring.md.
 template <class A, class Resolve>
-[[nodiscard]] ReadStatus read_copy(const PartitionView<A>& partition, const RingView<A>& ring,
-                                   std::uint64_t offset, Resolve&& resolve, std::span<std::byte> to,
-                                   Found& found) noexcept {
+[[nodiscard]] [[gnu::always_inline]] inline ReadStatus read_copy(const PartitionView<A>& partition,
+                                                                 const RingView<A>& ring,
+                                                                 std::uint64_t offset, Resolve&& resolve,
+                                                                 std::span<std::byte> to,
+                                                                 Found& found) noexcept {
   bool unknown = false;
   for (unsigned attempt = 0; attempt < kReadRetries; ++attempt) {
     // acquire: pairs with the commit: the frame's bytes are there.

@@ -24,11 +24,12 @@ class Waker {
 
   /// Rings everybody who sleeps on this line.
   void wake(const Sleepers& sleepers) const noexcept {
+    const memory::Atomic64* const words = sleepers.words;
     std::uint64_t any = 0;
 #pragma GCC unroll 8
     for (std::uint32_t word = 0; word < limits::kSleepersPerTopic / 64; ++word)  // = sleepers.count
       // seq_cst: after what the caller made true; pairs with announce().
-      any |= sleepers.words[word].load(std::memory_order_seq_cst);
+      any |= words[word].load(std::memory_order_seq_cst);
     if (any != 0) [[unlikely]]
       wake_sleepers(sleepers);
   }

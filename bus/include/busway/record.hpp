@@ -68,22 +68,42 @@ class Record {
     std::span<const std::byte> headers;
   };
   Record() noexcept = default;
-  explicit Record(const Fields& fields) noexcept : fields_(fields) {}
+  /// Whose headers, key and value lie behind each other at `body`; lengths as Kafka counts them.
+  Record(Offset offset, std::int64_t timestamp_ms, std::int32_t partition, const std::byte* body,
+         std::uint32_t headers_bytes, std::int32_t key_bytes, std::int32_t value_bytes) noexcept
+      : offset_(offset),
+        timestamp_ms_(timestamp_ms),
+        partition_(partition),
+        key_(BytesView::of_length(body + headers_bytes, key_bytes)),
+        value_(BytesView::of_length(body + headers_bytes + (key_bytes > 0 ? key_bytes : 0), value_bytes)),
+        headers_(body, headers_bytes) {}
+  explicit Record(const Fields& fields) noexcept
+      : offset_(fields.offset),
+        timestamp_ms_(fields.timestamp_ms),
+        partition_(fields.partition),
+        key_(fields.key),
+        value_(fields.value),
+        headers_(fields.headers) {}
 
-  Offset offset() const noexcept { return fields_.offset; }
-  std::int32_t partition() const noexcept { return fields_.partition; }
+  Offset offset() const noexcept { return offset_; }
+  std::int32_t partition() const noexcept { return partition_; }
   /// Unix time in milliseconds.
-  std::int64_t timestamp_ms() const noexcept { return fields_.timestamp_ms; }
-  BytesView key() const noexcept { return fields_.key; }
-  BytesView value() const noexcept { return fields_.value; }  ///< null: a tombstone
-  Headers headers() const noexcept { return Headers(fields_.headers); }
+  std::int64_t timestamp_ms() const noexcept { return timestamp_ms_; }
+  BytesView key() const noexcept { return key_; }
+  BytesView value() const noexcept { return value_; }  ///< null: a tombstone
+  Headers headers() const noexcept { return Headers(headers_); }
   /// The last header of that name, as Kafka's lastHeader.
   std::optional<BytesView> header(std::string_view name) const noexcept;
   /// Kafka's encoding of the headers, for those who pass a record on.
-  std::span<const std::byte> encoded_headers() const noexcept { return fields_.headers; }
+  std::span<const std::byte> encoded_headers() const noexcept { return headers_; }
 
  private:
-  Fields fields_;
+  Offset offset_ = 0;
+  std::int64_t timestamp_ms_ = 0;
+  std::int32_t partition_ = 0;
+  BytesView key_;
+  BytesView value_;
+  std::span<const std::byte> headers_;
 };
 
 }  // namespace busway

@@ -45,6 +45,15 @@ class BytesView {
   noexcept
       : BytesView(reinterpret_cast<const std::byte*>(std::ranges::data(range)), std::ranges::size(range)) {}
 
+  /// `length` as Kafka counts: negative means null.
+  static constexpr BytesView of_length(const std::byte* data, std::int64_t length) noexcept {
+    BytesView view;
+    view.data_ = length < 0 ? nullptr : data;
+    view.size_ = length < 0 ? 0 : static_cast<std::size_t>(length);
+    view.null_ = length < 0;
+    return view;
+  }
+
   constexpr bool is_null() const noexcept { return null_; }
   constexpr bool empty() const noexcept { return size_ == 0; }
   constexpr const std::byte* data() const noexcept { return data_; }
