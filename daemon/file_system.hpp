@@ -47,6 +47,8 @@ class FileSystem {
   [[nodiscard]] virtual int truncate(int fd, std::uint64_t size) = 0;
   /// Reserves room and makes the file this large; what was not written reads as zeros.
   [[nodiscard]] virtual int allocate(int fd, std::uint64_t size) = 0;
+  /// Reserves room for a part of the file, whose size stays as it is: writes there are quicker.
+  [[nodiscard]] virtual int reserve(int fd, std::uint64_t offset, std::uint64_t bytes) = 0;
   [[nodiscard]] virtual int sync(int fd, SyncKind kind) = 0;
   /// Replaces `to`.
   [[nodiscard]] virtual int rename(const std::string& from, const std::string& to) = 0;
@@ -67,6 +69,7 @@ class RealFileSystem final : public FileSystem {
   std::int64_t size(int fd) override;
   int truncate(int fd, std::uint64_t size) override;
   int allocate(int fd, std::uint64_t size) override;
+  int reserve(int fd, std::uint64_t offset, std::uint64_t bytes) override;
   int sync(int fd, SyncKind kind) override;
   int rename(const std::string& from, const std::string& to) override;
   int unlink(const std::string& path) override;

@@ -82,6 +82,14 @@ int RealFileSystem::allocate(int fd, std::uint64_t size) {
   }
 }
 
+int RealFileSystem::reserve(int fd, std::uint64_t offset, std::uint64_t bytes) {
+  for (;;) {
+    const int result =
+        ::fallocate(fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+    if (result == 0 || errno != EINTR) return or_errno(result);
+  }
+}
+
 int RealFileSystem::sync(int fd, SyncKind kind) { return -sync_file(fd, kind); }
 
 int RealFileSystem::rename(const std::string& from, const std::string& to) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bus/base/clock.hpp"
+#include "bus/ring/prefetch.hpp"
 #include "bus/ring/read.hpp"
 
 namespace busway::daemon {
@@ -12,7 +13,7 @@ using memory::StdAtomics;
 
 /// A lone batch up to this size is written before append returns: its publisher may be waiting, and an inline
 /// write beats one that io_uring hands to a thread.
-constexpr std::int32_t kInlineBytesMost = 16 * 1024;
+constexpr std::int32_t kInlineBytesMost = 1024 * 1024;
 
 std::unique_ptr<log::Compressor> compressor_for(const TopicConfig& config) {
   if (config.compression == Compression::none) return nullptr;
@@ -22,6 +23,32 @@ std::unique_ptr<log::Compressor> compressor_for(const TopicConfig& config) {
 log::Bytes field(const std::byte* at, std::int32_t bytes) noexcept {
   return bytes < 0 ? log::Bytes() : log::Bytes(at, bytes);
 }
+
+/// A checked frame, as it goes into a batch.
+log::RecordParts parts_of(const memory::FrameHeader& header, std::span<const std::byte> frame,
+                          std::int64_t timestamp_ms) noexcept {
+  const std::byte* headers = frame.data() + sizeof(memory::FrameHeader);
+  const std::byte* key = headers + header.headers_bytes;
+  const std::byte* value = key + std::max(header.key_bytes, 0);
+  return {.timestamp_ms = timestamp_ms,
+          .key = field(key, header.key_bytes),
+          .value = field(value, header.value_bytes),
+          .headers = {headers, header.headers_bytes}};
+}
+
+/// The lane that the records of a run come from, mostly one and the same.
+struct RunLane {
+  std::uint32_t id = 0;
+  ring::LaneSpan span{};
+
+  /// Asks for the frame behind this slot word, if it is of this lane.
+  void prefetch(std::uint64_t word, std::uint32_t lap) const noexcept {
+    if (ring::laps_ahead(word, lap) != 0 || ring::slot_lane(word) != id) return;
+    const std::size_t at = std::size_t{ring::place_unit(ring::slot_place(word))} << span.unit_shift;
+    ring::prefetch_to_read(span.data + at);
+    ring::prefetch_to_read(span.data + at + limits::kCacheLine);
+  }
+};
 
 /// Frame bytes may be overwritten while they are read; see memory::StdAtomics.
 struct CopyFromShared {
@@ -80,7 +107,10 @@ DrainTurn PartitionDrain::turn(std::int64_t now_ms, std::size_t bytes_most) {
   while (true) {
     if (unsent_ && !append_unsent()) return DrainTurn::blocked;
     Taken taken = Taken::one;
-    while (taken == Taken::one) taken = take(now_ms);
+    while (taken == Taken::one) {
+      if (!batch_.empty()) take_run(now_ms);
+      taken = take(now_ms);
+    }
     progress |= !batch_.empty();
     if (!batch_.empty() && !finish_batch()) return DrainTurn::blocked;
     if (taken == Taken::no_room) return DrainTurn::blocked;
@@ -109,6 +139,44 @@ PartitionDrain::Taken PartitionDrain::take(std::int64_t now_ms) {
   return Taken::nothing_yet;
 }
 
+/// As many ordinary records as there are, into the batch that has begun. Whatever is not ordinary (a fence,
+/// an odd stamp, a bad frame, a batch that is full) is left to take(), and so is the whole run if a record
+/// may have been overwritten while it was copied: on a logged topic only a publisher that breaks the rules
+/// gets there.
+void PartitionDrain::take_run(std::int64_t now_ms) {
+  constexpr std::uint64_t kAhead = 8;  // records; about what a transfer between distant cores takes
+  const ring::Ring& ring = ring_->view;
+  const TimestampBounds bounds = timestamp_bounds(now_ms);
+  log::BatchEncoder encoder = encoder_;
+  std::uint64_t next = next_;
+  RunLane lane;
+  auto resolver = [&](std::uint32_t id, std::uint32_t generation) {
+    if (id != lane.id) lane = {id, resolve(id, generation)};
+    return lane.span;
+  };
+  while (true) {
+    // acquire: pairs with the commit: the frame's bytes are there.
+    const std::uint64_t word = ring.slot(next).load(std::memory_order_acquire);
+    if (ring::laps_ahead(word, ring.lap(next)) != 0 || ring::is_fence(word)) break;
+    lane.prefetch(ring.slot(next + kAhead).load(std::memory_order_relaxed), ring.lap(next + kAhead));
+    ring::Found found;
+    std::span<const std::byte> frame;
+    if (ring::locate(memory_->view.marks, word, resolver, found, frame) != ring::Located::here ||
+        !ring::take_header(memory_->view, word, frame, found))
+      break;
+    const std::int64_t stamp = found.header.timestamp_ms;
+    if (stamp < bounds.earliest || stamp > bounds.latest) break;
+    if (encoder.append(parts_of(found.header, frame, stamp), FrameCopy{}) != log::AppendResult::appended)
+      break;
+    ++next;
+  }
+  // As overtaken(), once for all: had the first record not been overwritten, no other was.
+  StdAtomics::fence(std::memory_order_acquire);
+  if (ring.reclaimed->load(std::memory_order_relaxed) > next_) return;
+  encoder_ = encoder;
+  next_ = next;
+}
+
 PartitionDrain::Taken PartitionDrain::take_frame(std::uint64_t word, std::int64_t now_ms) {
   ring::Found found;
   std::span<const std::byte> frame;
@@ -122,13 +190,7 @@ PartitionDrain::Taken PartitionDrain::take_frame(std::uint64_t word, std::int64_
 PartitionDrain::Taken PartitionDrain::append_frame(const ring::Found& found, std::span<const std::byte> frame,
                                                    std::int64_t now_ms) {
   const memory::FrameHeader& header = found.header;
-  const std::byte* headers = frame.data() + sizeof(memory::FrameHeader);
-  const std::byte* key = headers + header.headers_bytes;
-  const std::byte* value = key + std::max(header.key_bytes, 0);
-  const log::RecordParts parts{.timestamp_ms = bounded_timestamp(header.timestamp_ms, now_ms),
-                               .key = field(key, header.key_bytes),
-                               .value = field(value, header.value_bytes),
-                               .headers = {headers, header.headers_bytes}};
+  const log::RecordParts parts = parts_of(header, frame, bounded_timestamp(header.timestamp_ms, now_ms));
   if (batch_.empty() && !begin_batch(found.body_bytes)) return Taken::no_room;
   const log::BatchEncoder before = encoder_;
   const log::AppendResult result = encoder_.append(parts, FrameCopy{});
@@ -201,13 +263,16 @@ PartitionDrain::Taken PartitionDrain::skip_overwritten(std::uint64_t reclaimed) 
   return taken;
 }
 
+PartitionDrain::TimestampBounds PartitionDrain::timestamp_bounds(std::int64_t now_ms) const noexcept {
+  const bool unbounded = config_.timestamp_after_max_ms > INT64_MAX - now_ms;
+  return {
+      .earliest = config_.timestamp_before_max_ms >= now_ms ? 0 : now_ms - config_.timestamp_before_max_ms,
+      .latest = unbounded ? INT64_MAX : now_ms + config_.timestamp_after_max_ms};
+}
+
 std::int64_t PartitionDrain::bounded_timestamp(std::int64_t timestamp_ms, std::int64_t now_ms) {
-  const std::int64_t latest = config_.timestamp_after_max_ms > INT64_MAX - now_ms
-                                  ? INT64_MAX
-                                  : now_ms + config_.timestamp_after_max_ms;
-  const std::int64_t earliest =
-      config_.timestamp_before_max_ms >= now_ms ? 0 : now_ms - config_.timestamp_before_max_ms;
-  const std::int64_t bounded = std::clamp(timestamp_ms, earliest, latest);
+  const TimestampBounds bounds = timestamp_bounds(now_ms);
+  const std::int64_t bounded = std::clamp(timestamp_ms, bounds.earliest, bounds.latest);
   if (bounded != timestamp_ms) [[unlikely]]
     counters_->clamped_timestamps.fetch_add(1, std::memory_order_relaxed);
   return bounded;

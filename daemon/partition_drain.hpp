@@ -127,6 +127,7 @@ class PartitionDrain {
   enum class Taken : std::uint8_t { one, batch_full, nothing_yet, no_room };
 
   Taken take(std::int64_t now_ms);
+  void take_run(std::int64_t now_ms);
   Taken take_frame(std::uint64_t word, std::int64_t now_ms);
   Taken append_frame(const ring::Found& found, std::span<const std::byte> frame, std::int64_t now_ms);
   Taken meet_fence(std::uint64_t word);
@@ -135,6 +136,11 @@ class PartitionDrain {
   Taken skip_one();
   bool overtaken() const noexcept;
   ring::LaneSpan resolve(std::uint32_t lane, std::uint32_t generation);
+  struct TimestampBounds {
+    std::int64_t earliest;
+    std::int64_t latest;
+  };
+  TimestampBounds timestamp_bounds(std::int64_t now_ms) const noexcept;
   std::int64_t bounded_timestamp(std::int64_t timestamp_ms, std::int64_t now_ms);
   bool begin_batch(std::size_t bytes);
   bool finish_batch();

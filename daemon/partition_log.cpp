@@ -8,6 +8,7 @@
 #include <busway/error.hpp>
 
 #include "bus/base/clock.hpp"
+#include "bus/base/limits.hpp"
 
 namespace busway::daemon {
 namespace {
@@ -16,6 +17,10 @@ namespace {
 constexpr std::uint64_t prepare_at(const TopicConfig& config) noexcept {
   return static_cast<std::uint64_t>(config.segment_bytes) / 2;
 }
+// A segment larger than this has room reserved ahead of it: as much again, up to the most, and always more
+// than the least.
+constexpr std::uint64_t kReserveLeast = limits::kMiB;
+constexpr std::uint64_t kReserveMost = 16 * limits::kMiB;
 
 }  // namespace
 
@@ -115,6 +120,21 @@ void PartitionLog::place(const log::BatchSummary& batch, const Staged& staged) {
   segment.bytes += static_cast<std::uint64_t>(batch.bytes);
   log_end_ = batch.next_offset();
   if (segment.bytes >= prepare_at(config_)) prepare_next();
+  if (segment.bytes >= kReserveLeast && segment.bytes + kReserveLeast > segment.allocated)
+    reserve_ahead(segment);
+}
+
+/// Buffered writes into room that is reserved take half the time: no block has to be found for each page. As
+/// much again as there is, so that small logs take no more room than they need; sealing gives the rest back.
+void PartitionLog::reserve_ahead(OpenSegment& segment) noexcept {
+  const std::uint64_t ahead = std::min(segment.bytes, kReserveMost);
+  const std::uint64_t end =
+      std::min(segment.bytes + ahead, static_cast<std::uint64_t>(config_.segment_bytes));
+  const std::uint64_t from = std::max(segment.allocated, window_.back().position);
+  if (end <= from) return;
+  // A hint: where there is no room, writing goes on as it would without, and this is not tried again soon.
+  static_cast<void>(context_.files.reserve(segment.file.fd(), from, end - from));
+  segment.allocated = end;
 }
 
 /// Makes open_.back() a segment that begins at `base`. 0 or errno; after an error nothing has changed.

@@ -127,7 +127,7 @@ class PartitionLog {
     Offset next_base = SegmentInfo::kOpenEnd;
     File file;
     std::uint64_t bytes = 0;      // given out to batches
-    std::uint64_t allocated = 0;  // preallocated; 0: not
+    std::uint64_t allocated = 0;  // the file system has set aside so much
     std::int64_t opened_ms = 0;
     Epoch epoch{};
     std::int64_t max_timestamp_ms = -1;
@@ -153,6 +153,7 @@ class PartitionLog {
   bool must_roll(const log::BatchSummary& batch) const;
   void place(const log::BatchSummary& batch, const Staged& staged);
   int start_segment(Offset base, Epoch epoch);
+  void reserve_ahead(OpenSegment& segment) noexcept;
   int open_next_file(Offset base, File& file, std::uint64_t& allocated);
   int make_partition_directory();
   int remove_empty_active();

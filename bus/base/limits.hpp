@@ -62,7 +62,7 @@ inline constexpr std::size_t kFdsPerMessage = 64;  // the kernel's own limit is 
 inline constexpr std::size_t kUnreadOffersPerSession = 64;
 
 // Log.
-inline constexpr std::size_t kBatchBytesTarget = 128 * kKiB;  // stays in L2 with its checksum pass
+inline constexpr std::size_t kBatchBytesTarget = 256 * kKiB;  // stays in L2 with its checksum pass
 inline constexpr std::size_t kHeadersPerRecord = 65535;
 
 }  // namespace busway::limits

@@ -1,4 +1,4 @@
-// Asking for a cache line before it is written. A hint: it changes nothing that anybody can see, and any
+// Asking for a cache line before it is needed. A hint: it changes nothing that anybody can see, and any
 // address will do.
 //
 // A publisher's CAS waits until the stores before it have left the core, and they wait for lines that the
@@ -18,5 +18,8 @@ inline void prefetch_to_write(const void* at) noexcept {
   __builtin_prefetch(at, 1);
 #endif
 }
+
+/// `at`'s line will be read soon by this core.
+inline void prefetch_to_read(const void* at) noexcept { __builtin_prefetch(at, 0); }
 
 }  // namespace busway::ring
