@@ -159,10 +159,10 @@ bool Drain::turns() {
 }
 
 void Drain::syncs() {
-  const bool hurry = staging_.is_short();
+  const PartitionDrain::SyncOccasion occasion{.hurry = staging_.is_short(), .alone = active_.size() == 1};
   std::erase_if(active_, [&](std::uint32_t ordinal) {
     PartitionDrain& partition = *partitions_[ordinal];
-    partition.sync_if_due(now_ms_, hurry);
+    partition.sync_if_due(now_ms_, occasion);
     if (partition.busy()) return false;
     is_active_[ordinal] = false;
     return true;

@@ -1,6 +1,7 @@
 #include "daemon/partition_drain.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include "bus/base/clock.hpp"
 #include "bus/ring/prefetch.hpp"
@@ -391,12 +392,33 @@ void PartitionDrain::want_sync() noexcept {
   sync_wanted_ = std::max(sync_wanted_, end);
 }
 
-void PartitionDrain::sync_if_due(std::int64_t now_ms, bool hurry) {
+/// False: not done, somebody else is to do it.
+bool PartitionDrain::sync_at_once() {
+  constexpr auto kQuick = std::chrono::milliseconds(5);
+  constexpr int kMostlySlow = 8;  // four slow ones in a row, or more than one in three
+  constexpr int kRest = 64;       // syncs until it is tried again
+  if (log_->in_flight() != 0) return false;
+  if (slow_syncs_ >= kMostlySlow) {
+    if (++slow_syncs_ == kMostlySlow + kRest) slow_syncs_ = kMostlySlow - 2;
+    return false;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const SyncOutcome outcome = log_->sync_now();  // whatever went wrong shows in its health
+  const bool quick = std::chrono::steady_clock::now() - start <= kQuick;
+  slow_syncs_ = quick ? std::max(slow_syncs_ - 1, 0) : slow_syncs_ + 2;
+  publish_durable();
+  publish_health();
+  return outcome != SyncOutcome::under_way;
+}
+
+void PartitionDrain::sync_if_due(std::int64_t now_ms, SyncOccasion occasion) {
   if (written_ <= durable_) return;
+  const bool hurry = occasion.hurry;
   const bool wanted = sync_wanted_ > durable_ && (written_ >= sync_wanted_ || hurry);
   const bool by_time = unsynced_since_ms_ >= 0 && now_ms - unsynced_since_ms_ >= config_.flush_ms;
   const bool by_count = static_cast<std::int64_t>(written_ - durable_) >= config_.flush_messages;
   if (!wanted && !by_time && !by_count && !hurry) return;
+  if (wanted && occasion.alone && sync_at_once()) return;
   if (log_->sync() == SyncOutcome::submitted && !wanted) unsynced_since_ms_ = now_ms;
   publish_health();
 }

@@ -94,8 +94,14 @@ class PartitionDrain {
 
   /// Somebody waits until everything published so far is durable.
   void want_sync() noexcept;
-  /// Submits a sync if one is wanted or due. `hurry`: staging is short, whatever the settings say.
-  void sync_if_due(std::int64_t now_ms, bool hurry);
+  /// When a sync may be due.
+  struct SyncOccasion {
+    bool hurry = false;  ///< staging is short, whatever the settings say
+    bool alone = false;  ///< no other partition has anything to do
+  };
+  /// Submits a sync if one is wanted or due. Alone it is done at once, if syncs are quick here: handing it to
+  /// another thread would take longer than to wait for it.
+  void sync_if_due(std::int64_t now_ms, SyncOccasion occasion);
   /// When sync_if_due should be called at the latest, Unix ms; nothing: no sync is due by time.
   std::optional<std::int64_t> sync_due_ms() const noexcept;
   /// Every 100 ms or so while anything is undurable or the log is not running.
@@ -150,6 +156,7 @@ class PartitionDrain {
   void publish_durable();
   void publish_health();
   void check_grant();
+  bool sync_at_once();
   void note_active_segment();
 
   struct Unsent {
@@ -180,6 +187,7 @@ class PartitionDrain {
 
   std::uint64_t sync_wanted_ = 0;  ///< everything below is to be durable soon
   std::int64_t unsynced_since_ms_ = -1;
+  int slow_syncs_ = 0;         ///< how often syncs that were waited for took long; see sync_at_once()
   std::uint64_t written_ = 0;  ///< as marks say
   std::uint64_t durable_ = 0;
   LogHealth health_ = LogHealth::running;

@@ -109,7 +109,7 @@ void DrainRoom::drain() {
 void DrainRoom::drain_durably() {
   drain_->want_sync();
   while (static_cast<std::uint64_t>(drain_->log().durable()) < ledger_.seen) {
-    drain_->sync_if_due(coarse_unix_ms(), false);
+    drain_->sync_if_due(coarse_unix_ms(), {});
     turn();
   }
 }

@@ -25,7 +25,7 @@ class Durable final : public Comparison {
  public:
   explicit Durable(Waiting waiting)
       : waiting_(waiting),
-        room_(waiting == Waiting::spinning ? Settings{{"drain.spin.us", "10000000"}}
+        room_(waiting == Waiting::spinning ? Settings{{"drain.spin.us", "10000"}}
                                            : Settings{{"drain.spin.us", "0"}}) {
     const auto spin = waiting == Waiting::spinning ? kSpinForEver : 0us;
     to_ = std::make_unique<Publisher>(room_.connect().publisher(room_.logged_topic(), {.spin = spin}));

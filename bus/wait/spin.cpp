@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <sched.h>
+
 namespace busway::wait {
 namespace {
 
@@ -26,6 +28,8 @@ std::uint32_t pauses_per_quarter_us() noexcept {
   static const std::uint32_t pauses = measure_pauses();
   return pauses;
 }
+
+void Spinner::yield() noexcept { ::sched_yield(); }
 
 bool Spinner::before_bound() noexcept {
   const auto now = Clock::now();

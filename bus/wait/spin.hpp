@@ -30,21 +30,32 @@ class Spinner {
   Spinner(std::chrono::nanoseconds bound, bool streaming) noexcept
       : bound_(bound), pauses_(streaming ? pauses_per_quarter_us() : 1) {}
 
+  /// For somebody who waits for the disk: lets others have the core now and then. The kernel's own threads do
+  /// the writing, and one that has been queued behind a spinner waits for the next tick, 4 ms.
+  static Spinner for_the_disk(std::chrono::nanoseconds bound) noexcept {
+    Spinner spinner(bound, false);
+    spinner.yields_ = true;
+    return spinner;
+  }
+
   /// Pauses. False once the bound has passed: go to sleep.
   bool turn() noexcept {
     for (std::uint32_t i = 0; i < pauses_; ++i) pause_once();
     if (++turns_ % kTurnsPerClock != 0) return bound_ > std::chrono::nanoseconds::zero();
+    if (yields_) yield();
     return before_bound();
   }
 
  private:
   static constexpr std::uint32_t kTurnsPerClock = 16;
   bool before_bound() noexcept;
+  static void yield() noexcept;
 
   std::chrono::nanoseconds bound_;
   Clock::time_point until_{};
   std::uint32_t pauses_;
   std::uint32_t turns_ = 0;
+  bool yields_ = false;
 };
 
 }  // namespace busway::wait

@@ -85,7 +85,7 @@ class TopicFixture : public ::testing::Test {
     drain_->want_sync();
     while (drain_->busy()) {
       drain_->turn(coarse_unix_ms(), SIZE_MAX);
-      drain_->sync_if_due(coarse_unix_ms(), false);
+      drain_->sync_if_due(coarse_unix_ms(), {});
       reap();
     }
   }
