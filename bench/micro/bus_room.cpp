@@ -37,7 +37,10 @@ std::string BusRoom::topic(const Settings& settings) {
   return name;
 }
 
-std::string BusRoom::memory_topic() { return topic({{"storage", "memory"}, {"overflow", "block"}}); }
+std::string BusRoom::memory_topic(bool blocking) {
+  return topic(blocking ? Settings{{"storage", "memory"}, {"overflow", "block"}}
+                        : Settings{{"storage", "memory"}});
+}
 
 std::string BusRoom::logged_topic(const Settings& settings) { return topic(settings); }
 

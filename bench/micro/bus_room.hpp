@@ -23,8 +23,8 @@ class BusRoom {
 
   /// A session of its own, as another process would have.
   Bus connect();
-  /// Creates a topic in memory of which nothing is lost (overflow=block) and gives its name.
-  std::string memory_topic();
+  /// Creates a topic in memory and gives its name. `blocking`: nothing of it is lost (overflow=block).
+  std::string memory_topic(bool blocking);
   /// Creates a logged topic.
   std::string logged_topic(const Settings& settings = {});
   const std::string& directory() const noexcept { return directory_.path(); }

@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 class Conversation {
  public:
   explicit Conversation(std::chrono::microseconds spin) {
-    const std::string outward = room_.memory_topic();
-    const std::string homeward = room_.memory_topic();
+    const std::string outward = room_.memory_topic(false);
+    const std::string homeward = room_.memory_topic(false);
     const PublisherOptions publishing{.spin = spin};
     to_ = std::make_unique<Publisher>(here_.publisher(outward, publishing));
     back_ = std::make_unique<Publisher>(there_.publisher(homeward, publishing));
@@ -98,8 +98,7 @@ class PublishCost final : public Comparison {
     if (stamp == Stamp::given) {
       for (NewRecord& record : batch_) record.timestamp_ms = 1;
     }
-    room_.connect().create_topic("dropping", {.partitions = 1, .config = {{"storage", "memory"}}});
-    to_ = std::make_unique<Publisher>(bus_.publisher("dropping"));
+    to_ = std::make_unique<Publisher>(bus_.publisher(room_.memory_topic(false)));
   }
 
   double ours() override {
@@ -158,7 +157,7 @@ class Stream final : public Comparison {
  public:
   Stream(std::size_t value_bytes, std::size_t count, std::size_t ideal_records, Taking taking)
       : value_(value_bytes, 'x'), count_(scaled(count)), ideal_records_(ideal_records), taking_(taking) {
-    const std::string topic = room_.memory_topic();
+    const std::string topic = room_.memory_topic(true);
     to_ = std::make_unique<Publisher>(there_.publisher(topic));
     from_ = std::make_unique<Subscriber>(here_.subscriber(topic));
     for (int i = 0; i < 3; ++i)

@@ -29,22 +29,20 @@ void put_header(std::byte* to, const memory::FrameHeader& header) noexcept {
   put(offsetof(memory::FrameHeader, value_bytes), pair(header.value_bytes, header.reserved));
 }
 
-/// Copies `bytes` by `move(at)`, which moves the 16 bytes at `at`, if they are few: without a call and
-/// without a loop, from the front and up to the end, which may overlap. False: not that few.
+/// Copies `bytes` by `move(at)`, which moves the 16 bytes at `at`, if they are few: without a call, in
+/// ascending order, the last move overlapping the one before. All but the last are at places that do not
+/// depend on the length, so a reader's misses do not wait for the header's. False: not that few.
 template <class Move>
 [[gnu::always_inline]] inline bool copy_short(std::size_t bytes, Move&& move) noexcept {
   constexpr std::size_t kMove = 16;
-  if (bytes < kMove || bytes > 8 * kMove) return false;
-  move(0);
+  constexpr std::size_t kMost = 8 * kMove;
+  if (bytes < kMove || bytes > kMost) return false;
+#pragma GCC unroll 8
+  for (std::size_t at = 0; at < kMost - kMove; at += kMove) {
+    if (at + kMove >= bytes) break;
+    move(at);
+  }
   move(bytes - kMove);
-  if (bytes <= 2 * kMove) return true;
-  move(kMove);
-  move(bytes - 2 * kMove);
-  if (bytes <= 4 * kMove) return true;
-  move(2 * kMove);
-  move(3 * kMove);
-  move(bytes - 4 * kMove);
-  move(bytes - 3 * kMove);
   return true;
 }
 

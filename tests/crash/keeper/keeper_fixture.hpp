@@ -143,9 +143,20 @@ class KeeperTest : public ::testing::Test {
 
   std::string errors() const { return whole_file(dir_ / "stderr"); }
 
+  /// Once the number has stayed the same for a while: what the process is busy with, opens and closes some.
   static std::size_t descriptors_of(pid_t pid) {
-    const fs::directory_iterator all("/proc/" + std::to_string(pid) + "/fd");
-    return static_cast<std::size_t>(std::distance(fs::begin(all), fs::end(all)));
+    const auto look = [pid] {
+      const fs::directory_iterator all("/proc/" + std::to_string(pid) + "/fd");
+      return static_cast<std::size_t>(std::distance(fs::begin(all), fs::end(all)));
+    };
+    std::size_t count = look();
+    for (int same = 0; same < 10;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      const std::size_t now = look();
+      same = now == count ? same + 1 : 0;
+      count = now;
+    }
+    return count;
   }
 
   bool is_own_worker(pid_t pid) const {
