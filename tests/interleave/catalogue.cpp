@@ -23,6 +23,7 @@ Scenario growing(std::string name, std::uint32_t publishers, std::array<std::uin
   Scenario scenario = logged(std::move(name), records);
   scenario.shape.publishers = publishers;
   scenario.shape.next_slots = 2;
+  scenario.shape.fences = true;
   scenario.grow_at = 1;
   return scenario;
 }
@@ -30,6 +31,7 @@ Scenario fenced(std::string name) {
   Scenario scenario = logged(std::move(name), {1, 1});
   scenario.grow_at = 1;
   scenario.fence = ring::FenceReason::failed;
+  scenario.shape.fences = true;
   return scenario;
 }
 Scenario leased(std::string name, Reclaim reclaim, std::uint32_t publishers,
@@ -140,9 +142,60 @@ const std::vector<Exploration>& quick_explorations() {
   return all;
 }
 
+namespace {
+
+/// Two publishers, a reader and the drain on a logged topic, in a ring of two slots (it wraps) with lanes of
+/// one frame (they are used again).
+Scenario cast_of_four(std::array<std::uint32_t, 2> records) {
+  return logged(
+      "cast of four, " + std::to_string(records[0]) + " and " + std::to_string(records[1]) + " records",
+      records);
+}
+Scenario leasing(Scenario scenario) {
+  scenario.name += ", leasing";
+  scenario.shape.leases = 1;
+  scenario.in_place = true;
+  return scenario;
+}
+Scenario grown(Scenario scenario) {
+  scenario.name += ", growing";
+  scenario.shape.next_slots = 2;
+  scenario.shape.fences = true;
+  scenario.grow_at = 1;
+  return scenario;
+}
+
+}  // namespace
+
 const std::vector<Exploration>& full_explorations() {
   static const std::vector<Exploration> all = [] {
     std::vector<Exploration> list;
+    for (const Model model : {Model::sequential, Model::views}) {
+      const auto add = [&](Scenario scenario, unsigned preemptions, unsigned crashes) {
+        list.push_back({std::move(scenario), model, {.preemptions = preemptions, .crashes = crashes}});
+      };
+      const bool views = model == Model::views;
+      add(cast_of_four({1, 1}), 3, 1);
+      add(cast_of_four({2, 1}), 3, 1);
+      if (!views) add(cast_of_four({2, 2}), 3, 1);
+      add(roomy(cast_of_four({2, 1}), 4, 4), 3, 1);
+      add(granting(cast_of_four({1, 1})), 3, 1);
+      add(publishers_sleep(cast_of_four({1, 1})), 3, 1);
+      add(reader_sleeps(cast_of_four({1, 1})), 3, 1);
+      add(worker_sleeps(cast_of_four({1, 1})), 3, 1);
+      add(taken_over(cast_of_four({1, 1})), 3, 2);
+      add(fenced("cast of four, fenced for good"), 3, 1);
+      add(grown(cast_of_four({1, 1})), 3, 1);
+      if (!views) add(grown(cast_of_four({2, 1})), 3, 1);
+      add(taken_over(grown(cast_of_four({1, 1}))), views ? 1 : 3, 1);
+      add(leasing(cast_of_four({1, 1})), 3, 1);
+      add(retiring(cast_of_four({1, 1})), 3, 1);
+      // Nobody here clears the lease of a reader that dies, as the daemon does.
+      add(retiring(leasing(cast_of_four({1, 1}))), 3, 0);
+      add(in_memory("drop oldest, two publishers", Reclaim::drop_oldest, 2, {2, 2}), 3, 1);
+      add(leased("leases, two publishers", Reclaim::drop_oldest, 2, {2, 1}), views ? 2 : 3, 1);
+      add(blocking("block, two publishers", 2, {2, 1}), 3, 1);
+    }
     return list;
   }();
   return all;

@@ -1,11 +1,9 @@
 // The checker's full suite: two publishers, a reader and the drain, explored whole to three preemptions with
-// a crash at every step, in both memory models, with all that goes with it; and every memory order of
-// bus/ring weakened.
+// a crash at every step, in both memory models, with all that goes with it; and seeded mistakes caught there.
 #include <algorithm>
 
 #include "tests/interleave/check.hpp"
 #include "tests/interleave/hunt.hpp"
-#include "tests/interleave/orders.hpp"
 
 namespace busway::interleave {
 namespace {
@@ -16,59 +14,42 @@ TEST_P(Full, HoldsInEveryInterleaving) { check(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Scenario, Full, testing::ValuesIn(full_explorations()), name_of_exploration);
 
-/// One order of one access, one step weaker.
-struct Weakening {
-  At at;
-  std::memory_order from;
-  std::memory_order to;
-  std::string name() const { return name_of(at) + ": " + name_of(from) + " -> " + name_of(to); }
-};
-
-std::vector<Weakening> weakenings() {
-  std::vector<Weakening> all;
-  for (const At& at : orders_to_weaken(all_sites())) {
-    const Lines lines(at, all_sites());
-    const auto site = std::find_if(all_sites().begin(), all_sites().end(), [&](const Site& candidate) {
-      return lines.have(candidate, static_cast<Kind>(at.kinds));
-    });
-    for (const std::memory_order to : weaker(site->op, site->order)) all.push_back({at, site->order, to});
-  }
-  return all;
-}
-
-class Order : public testing::TestWithParam<Weakening> {};
-
-TEST_P(Order, IsNeededOrListed) {
-  const Weakening& weakening = GetParam();
-  const auto& kept = kept_orders();
-  const auto listed = std::find_if(kept.begin(), kept.end(),
-                                   [&](const KeptOrder& order) { return order.order == weakening.name(); });
-  const Catch found = hunt(weakening.at, true, [&] {
-    return std::make_unique<Weakened>(weakening.at, weakening.to, all_sites());
+/// The four actors that the mistakes are put into, and how far they are explored.
+const Exploration& cast_of_four(Model model) {
+  const auto& all = full_explorations();
+  return *std::find_if(all.begin(), all.end(), [&](const Exploration& exploration) {
+    return exploration.model == model && exploration.scenario.name == "cast of four, 2 and 1 records";
   });
-  if (listed == kept.end()) {
-    std::cout << weakening.name() << ": " << found.how << std::endl;
-    EXPECT_TRUE(found.caught) << "no execution needs this order: " << weakening.name();
-  } else {
-    std::cout << weakening.name() << ": kept, " << listed->why << std::endl;
-    EXPECT_FALSE(found.caught) << weakening.name() << " is needed after all: take it off the list\n"
-                               << found.how;
-  }
 }
 
-std::string name_of_order(const testing::TestParamInfo<Weakening>& info) {
-  return test_name(info.param.name());
-}
-INSTANTIATE_TEST_SUITE_P(Weaker, Order, testing::ValuesIn(weakenings()), name_of_order);
+class SeededInTheCastOfFour : public testing::TestWithParam<std::string> {};
 
-TEST(Orders, ListNoneThatIsNotThere) {
-  const std::vector<Weakening> all = weakenings();
-  for (const KeptOrder& kept : kept_orders())
-    EXPECT_TRUE(std::any_of(all.begin(), all.end(), [&](const Weakening& w) {
-      return w.name() == kept.order;
-    })) << kept.order;
-  EXPECT_GE(all.size() - kept_orders().size(), 15U);
+TEST_P(SeededInTheCastOfFour, MistakeIsCaught) {
+  const auto mistake = std::find_if(mistakes().begin(), mistakes().end(),
+                                    [&](const Mistake& other) { return other.name == GetParam(); });
+  ASSERT_NE(mistake, mistakes().end());
+  const Exploration& cast = cast_of_four(mistake->views_only ? Model::views : Model::sequential);
+  const std::unique_ptr<Seed> seed = mistake->make(all_sites());
+  const Verdict verdict = explore(cast.scenario, cast.model, cast.bounds, *seed);
+  std::cout << mistake->name << " (" << mistake->breaks << "): " << verdict.broken << " ["
+            << name_of(cast.model) << ", " << verdict.states << " states]" << std::endl;
+  EXPECT_FALSE(verdict.broken.empty());
+  EXPECT_FALSE(verdict.trace.empty());
 }
+
+std::string name_of_seeded(const testing::TestParamInfo<std::string>& info) { return test_name(info.param); }
+INSTANTIATE_TEST_SUITE_P(
+    Code, SeededInTheCastOfFour,
+    testing::Values("the lap is one too high", "the commit is a plain store",
+                    "the fence's slot is not left free", "nobody asks whether the ring is full",
+                    "`reclaimed` is moved by an addition", "`written` is not asked",
+                    "the copy is not checked against `reclaimed`",
+                    "the reader does not ask whether it is behind",
+                    "the slot's lap is not compared by the reader", "the new worker does not raise `written`",
+                    "the commit does not release", "moving `reclaimed` does not release",
+                    "the reader's slot is loaded relaxed", "the drain's slot is loaded relaxed",
+                    "the reader's look behind is relaxed"),
+    name_of_seeded);
 
 }  // namespace
 }  // namespace busway::interleave

@@ -1,4 +1,4 @@
-// The seeded mistakes that are more than a weakened order.
+// The seeded mistakes: wrong lines, and memory orders that are too weak.
 #include <algorithm>
 #include <array>
 
@@ -71,6 +71,14 @@ void alters(List& list, const char* name, const char* breaks, const At& at, cons
 }
 void leaves_out(List& list, const char* name, const char* breaks, const At& at) {
   alters(list, name, breaks, at, [](Access& access, const Past&) { access.op = Op::none; });
+}
+
+void weakens(List& list, const char* name, const char* breaks, const At& at, std::memory_order order) {
+  list.push_back({name, breaks, at,
+                  [=](const std::vector<Site>& sites) -> std::unique_ptr<Seed> {
+                    return std::make_unique<Weakened>(at, order, sites);
+                  },
+                  true});
 }
 
 constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
@@ -187,6 +195,82 @@ void growing(List& list) {
              {"register_cursor", Place::cursor, Op::store, 1});
 }
 
+/// Orders of the ring: one step too weak, and somebody takes for right what is not, or not yet.
+void ordering(List& list) {
+  const auto relaxed = std::memory_order_relaxed;
+  const auto acquire = std::memory_order_acquire;
+  const auto acq_rel = std::memory_order_acq_rel;
+  const At commit{"commit_at", Place::slot, Op::cas};
+  const char* const bytes = "what a reader accepts is what was committed";
+  const char* const corrupt = "C4";
+  const char* const lease = "nobody overwrites under a lease";
+  weakens(list, "the commit does not release", bytes, commit, acquire);
+  weakens(list, "the commit is not sequentially consistent", "no wake is lost", commit, acq_rel);
+  weakens(list, "the walk's hint is loaded relaxed", corrupt, {"hinted_end", Place::tail, Op::load}, relaxed);
+  weakens(list, "the walk's `reclaimed` is loaded relaxed", corrupt,
+          {"hinted_end", Place::reclaimed, Op::load}, relaxed);
+  weakens(list, "the hint is stored relaxed", corrupt, {"commit_at", Place::tail, Op::store}, relaxed);
+  weakens(list, "moving `reclaimed` does not release", corrupt,
+          {"advance", Place::reclaimed, Op::cas, 0, kPublisher}, acquire);
+  weakens(list, "the reader's slot is loaded relaxed", bytes,
+          {"read_copy", Place::slot, Op::load, 0, kReader}, relaxed);
+  weakens(list, "the drain's slot is loaded relaxed", bytes, {"read_copy", Place::slot, Op::load, 0, kWorker},
+          relaxed);
+  weakens(list, "the reader's look behind is relaxed", "the log has what was reclaimed",
+          {"read_copy", Place::reclaimed, Op::load, 0, kReader}, relaxed);
+  weakens(list, "no fence after the copy", bytes, {"copy_frame", Place::nowhere, Op::fence, 0, kReader},
+          relaxed);
+  weakens(list, "no fence before old bytes are overwritten", bytes, {"make_room", Place::nowhere, Op::fence},
+          relaxed);
+  weakens(list, "the lease scan's fence is too weak", lease, {"learn_safe", Place::nowhere, Op::fence},
+          acq_rel);
+  weakens(list, "the lease's fence is too weak", lease, {"take", Place::nowhere, Op::fence, 1}, acq_rel);
+  weakens(list, "the slot under a lease is loaded relaxed", bytes, {"look_in_place", Place::slot, Op::load},
+          relaxed);
+  weakens(list, "no fence before the lease is looked at again", "a revoked lease is told",
+          {"valid", Place::nowhere, Op::fence}, relaxed);
+  weakens(list, "the cursor scan's fence is too weak", "H13", {"reclaimable", Place::nowhere, Op::fence},
+          acq_rel);
+  weakens(list, "a subscriber's fence is too weak", "H13", {"register_cursor", Place::nowhere, Op::fence},
+          acq_rel);
+  weakens(list, "the fence before a retirement is too weak", "H6",
+          {"ring_retirable", Place::nowhere, Op::fence}, acq_rel);
+  weakens(list, "a ring's name does not release its base", "H33",
+          {"announce_ring", Place::ring_generation, Op::store}, relaxed);
+  weakens(list, "a newer ring is entered by a relaxed look", "H33",
+          {"newer_ring", Place::ring_generation, Op::load, 0, kPublisher}, relaxed);
+}
+
+/// Orders of the bells: one step too weak, and somebody sleeps on what is there.
+void ordering_of_bells(List& list) {
+  const auto acquire = std::memory_order_acquire;
+  const auto acq_rel = std::memory_order_acq_rel;
+  const char* const wake = "no wake is lost";
+  weakens(list, "a refused lease is rung for too early", "C3", {"take", Place::nowhere, Op::fence, 2},
+          acq_rel);
+  weakens(list, "a released lease is rung for too early", wake, {"release", Place::nowhere, Op::fence},
+          acq_rel);
+  weakens(list, "the waker's look at the sleepers is too early", wake,
+          {"wake_all", Place::record_sleepers, Op::load, 0, kPublisher}, acquire);
+  weakens(list, "a reader's announcement may come after its look", "C2",
+          {"announce", Place::nowhere, Op::fence, 0, kReader}, acq_rel);
+  weakens(list, "a publisher's announcement may come after its look", "C2",
+          {"announce", Place::nowhere, Op::fence, 0, kPublisher}, acq_rel);
+  weakens(list, "the dirty bit is looked at too early", wake, {"mark_dirty", Place::dirty, Op::load},
+          acquire);
+  weakens(list, "the dirty bit is set too late", wake, {"mark_dirty", Place::dirty, Op::fetch_or}, acq_rel);
+  weakens(list, "whether the daemon sleeps is asked too early", wake,
+          {"mark_dirty", Place::daemon_asleep, Op::load}, acquire);
+  weakens(list, "the daemon says too late that it sleeps", wake,
+          {"daemon_sleep", Place::daemon_asleep, Op::exchange}, acq_rel);
+  weakens(list, "the daemon looks too early at the dirty bits", wake,
+          {"daemon_sleep", Place::dirty, Op::load}, acquire);
+  weakens(list, "no fence between the dirty bits and the slots", "C1",
+          {"take_dirty", Place::nowhere, Op::fence}, acq_rel);
+  weakens(list, "the fence behind `written` is too weak", wake, {"raise_written", Place::nowhere, Op::fence},
+          acq_rel);
+}
+
 }  // namespace
 
 const std::vector<Mistake>& mistakes() {
@@ -197,6 +281,8 @@ const std::vector<Mistake>& mistakes() {
     reading(list);
     sleeping(list);
     growing(list);
+    ordering(list);
+    ordering_of_bells(list);
     return list;
   }();
   return all;

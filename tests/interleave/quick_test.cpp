@@ -16,7 +16,7 @@ class Seeded : public testing::TestWithParam<Mistake> {};
 
 TEST_P(Seeded, MistakeIsCaught) {
   const Mistake& mistake = GetParam();
-  const Catch found = hunt(mistake.at, false, [&] { return mistake.make(all_sites()); });
+  const Catch found = hunt(mistake.at, mistake.views_only, [&] { return mistake.make(all_sites()); });
   std::cout << mistake.name << " (" << mistake.breaks << "): " << found.how << std::endl;
   EXPECT_TRUE(found.caught) << mistake.name;
 }

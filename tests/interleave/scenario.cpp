@@ -1,6 +1,8 @@
 #include "tests/interleave/scenario.hpp"
 
+#include <iomanip>
 #include <memory>
+#include <sstream>
 
 #include "tests/interleave/roles/publisher.hpp"
 #include "tests/interleave/roles/reader.hpp"
@@ -25,12 +27,19 @@ std::vector<Actor> cast_actors(const Scenario& scenario, const World& world, Cas
   for (std::uint32_t lane = 1; lane <= scenario.shape.publishers; ++lane)
     cast.publishers[lane - 1] =
         add(actor_of("publisher " + std::to_string(lane), kPublisher, Publisher(world, lane), true));
-  if (scenario.reader) cast.reader = add(actor_of("reader", kReader, Reader(world, scenario.in_place), true));
+  if (scenario.reader) {
+    Actor reader = actor_of("reader", kReader, Reader(world, scenario.in_place), true);
+    reader.waits_by_looking = !scenario.in_place;  // it leases whenever it looks again
+    cast.reader = add(std::move(reader));
+  }
   if (scenario.worker) {
     Worker worker(world);
     worker.grow_at = scenario.grow_at;
     worker.fence_reason = scenario.fence;
-    cast.worker = add(actor_of("worker", kWorker, worker, true));
+    Actor actor = actor_of("worker", kWorker, worker, true);
+    actor.waits_by_looking =
+        !scenario.shape.retires;  // it waits for the dead, and for records at the same time
+    cast.worker = add(std::move(actor));
   }
   if (scenario.heir) {
     Worker heir(world);
@@ -61,16 +70,22 @@ Verdict explore(const Scenario& scenario, Model model, Bounds bounds, Seed& seed
 }
 
 std::string summary(const Scenario& scenario, Model model, Bounds bounds, const Verdict& verdict) {
-  std::string line =
-      scenario.name + ", " + name_of(model) + ", preemptions <= " + std::to_string(bounds.preemptions) +
-      (bounds.frozen ? ", freezes <= " : ", crashes <= ") + std::to_string(bounds.crashes) + ": ";
-  line += std::to_string(verdict.states) + " states, " + std::to_string(verdict.transitions) +
-          " transitions, " + std::to_string(verdict.executions) + " executions, " +
-          std::to_string(verdict.crashes) + " crashes, " + std::to_string(verdict.ends) + " ends, depth " +
-          std::to_string(verdict.deepest) + ", " + std::to_string(verdict.positions) + " program positions";
-  if (!verdict.complete && verdict.broken.empty()) line += "; NOT COMPLETE";
-  if (!verdict.broken.empty()) line += "; BROKEN: " + verdict.broken;
-  return line;
+  std::ostringstream line;
+  line << scenario.name << ", " << name_of(model) << ", preemptions <= " << bounds.preemptions
+       << (bounds.frozen ? ", freezes <= " : ", crashes <= ") << bounds.crashes << ": " << verdict.states
+       << " states, " << verdict.transitions << " transitions, " << verdict.executions << " executions, "
+       << verdict.ends << " ends, depth " << verdict.deepest << ", " << verdict.positions
+       << " program positions, " << std::fixed << std::setprecision(2) << verdict.seconds << " s";
+  if (bounds.crashes != 0) {
+    line << (bounds.frozen ? "; frozen:" : "; crashed:");
+    for (const auto& [name, times] : verdict.crashes) line << " " << name << " " << times << " times,";
+    line.seekp(-1, std::ios::cur);
+  }
+  if (!verdict.complete && verdict.broken.empty()) line << "; NOT COMPLETE";
+  if (!verdict.broken.empty()) line << "; BROKEN: " << verdict.broken;
+  std::string text = line.str();
+  if (text.back() == ',') text.pop_back();
+  return text;
 }
 
 }  // namespace busway::interleave

@@ -1,11 +1,7 @@
 #include "tests/interleave/seeds.hpp"
 
 #include <algorithm>
-#include <map>
-#include <set>
 #include <stdexcept>
-
-#include "bus/ring/slot.hpp"
 
 namespace busway::interleave {
 
@@ -14,12 +10,6 @@ namespace {
 bool same_access(const Site& site, const At& at) {
   return site.function == at.function && site.place == at.place && site.op == at.op &&
          (site.kinds & at.kinds) != 0;
-}
-
-bool in_the_ring(const Site& site) {
-  static const std::set<std::string> files = {"publish.hpp", "reclaim.hpp", "lane_writer.hpp", "read.hpp",
-                                              "sleep.hpp",   "fence.hpp",   "views.hpp"};
-  return files.contains(site.file);
 }
 
 }  // namespace
@@ -54,43 +44,6 @@ std::string name_of(const At& at) {
   if (at.kinds == kReader) name += " (reader)";
   if (at.kinds == kWorker) name += " (worker)";
   return name;
-}
-
-std::vector<At> orders_to_weaken(const std::vector<Site>& sites) {
-  std::map<std::tuple<std::string, Place, Op>, std::set<std::tuple<std::uint32_t, std::uint32_t>>> lines;
-  for (const Site& site : sites)
-    if (in_the_ring(site)) lines[{site.function, site.place, site.op}].insert({site.line, site.column});
-  std::vector<At> all;
-  std::set<std::string> named;
-  for (const Site& site : sites) {
-    if (!in_the_ring(site) || weaker(site.op, site.order).empty()) continue;
-    const auto& group = lines[{site.function, site.place, site.op}];
-    const auto nth =
-        static_cast<unsigned>(std::distance(group.begin(), group.find({site.line, site.column}))) + 1;
-    for (const Kind kind : {kPublisher, kReader, kWorker}) {
-      const At at{site.function, site.place, site.op, nth, kind};
-      if ((site.kinds & kind) != 0 && named.insert(name_of(at)).second) all.push_back(at);
-    }
-  }
-  return all;
-}
-
-std::vector<std::memory_order> weaker(Op op, std::memory_order order) {
-  const bool loads = op == Op::load;
-  const bool stores = op == Op::store;
-  switch (order) {
-    case std::memory_order_seq_cst:
-      return {loads    ? std::memory_order_acquire
-              : stores ? std::memory_order_release
-                       : std::memory_order_acq_rel};
-    case std::memory_order_acq_rel:
-      return {std::memory_order_acquire, std::memory_order_release};
-    case std::memory_order_acquire:
-    case std::memory_order_release:
-      return {std::memory_order_relaxed};
-    default:
-      return {};
-  }
 }
 
 void Weakened::alter(Access& access, const Site& site) {

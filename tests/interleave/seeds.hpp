@@ -50,11 +50,6 @@ class Lines {
 /// "publish slot cas #1": how an access is called in tables and test output.
 std::string name_of(const At& at);
 
-/// Everything that a clean run of all the scenarios does in bus/ring, so that none is forgotten.
-std::vector<At> orders_to_weaken(const std::vector<Site>& sites);
-/// The orders one step below.
-std::vector<std::memory_order> weaker(Op op, std::memory_order order);
-
 /// Makes the accesses at `at` have `order`; relaxed leaves a fence out.
 class Weakened : public Seed {
  public:
@@ -75,6 +70,7 @@ struct Mistake {
   std::string breaks;  ///< which counter-example or invariant of docs/ring.md it is about
   At at;
   std::function<std::unique_ptr<Seed>(const std::vector<Site>&)> make;
+  bool views_only = false;  ///< a memory order: sequentially consistent runs do not have any
 };
 const std::vector<Mistake>& mistakes();
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -46,10 +47,11 @@ struct Verdict {
   std::uint64_t states = 0;
   std::uint64_t transitions = 0;
   std::uint64_t executions = 0;  ///< paths to an end or to a state that was known
-  std::uint64_t crashes = 0;     ///< moves that crashed an actor
-  std::uint64_t ends = 0;        ///< distinct ends
+  std::vector<std::pair<std::string, std::uint64_t>> crashes;  ///< moves that crashed each actor
+  std::uint64_t ends = 0;                                      ///< distinct ends
   std::size_t deepest = 0;
   std::size_t positions = 0;  ///< of all programs together
+  double seconds = 0;
 };
 
 enum class Status : std::uint8_t {
@@ -81,6 +83,7 @@ class Explorer {
   }
 
   Verdict run() {
+    const auto start = std::chrono::steady_clock::now();
     State first(*locations_);
     try {
       begin(first);
@@ -95,6 +98,10 @@ class Explorer {
     if (!verdict_.broken.empty()) retrace(first);
     verdict_.states = table_.size();
     verdict_.positions = programs_->nodes();
+    for (std::size_t actor = 0; actor < actors(); ++actor)
+      if (programs_->actors()[actor].may_crash)
+        verdict_.crashes.emplace_back(programs_->actors()[actor].name, crashes_[actor]);
+    verdict_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return verdict_;
   }
 
@@ -106,8 +113,9 @@ class Explorer {
     std::uint8_t current = kNobody;
     std::uint8_t preemptions_left = 0;
     std::uint8_t crashes_left = 0;
-    std::uint8_t stirred = 0;  ///< bit per actor: somebody else changed a word since its step began
+    std::uint8_t stirred = 0;  ///< bit per actor: somebody else changed a word that its step had looked at
     std::uint8_t stale = 0;    ///< bit per actor: it has read an old value since its step began
+    std::array<std::uint64_t, kActorsMost> watched{};  ///< bit per location: whose change ends its waiting
     typename Witness::Notes notes{};
     Memory memory;
   };
@@ -119,6 +127,7 @@ class Explorer {
     bool leaf = true;
   };
   static constexpr std::uint8_t kNobody = 0xff;
+  static constexpr std::uint64_t kAll = ~std::uint64_t{0};
 
   std::size_t actors() const noexcept { return programs_->actors().size(); }
 
@@ -153,12 +162,15 @@ class Explorer {
   void arrive(State& state, std::size_t actor, Target target) {
     state.node[actor] = target.node;
     state.status[actor] = status_after(target.after);
+    state.watched[actor] = 0;
     if (!target.boundary) return;
     // Somebody changed a word while this step was on its way: what it waits for may be there.
     const auto bit = static_cast<std::uint8_t>(1U << actor);
     if (waits(state.status[actor]) && (state.stirred & bit) != 0) state.status[actor] = Status::ready;
     if (state.status[actor] == Status::wait && (state.stale & bit) != 0)
       state.status[actor] = Status::wait_stale;
+    if (waits(state.status[actor]))
+      state.watched[actor] = state.status[actor] == Status::wait ? watched_by(actor, target.looked) : kAll;
     state.stirred &= static_cast<std::uint8_t>(~bit);
     state.stale &= static_cast<std::uint8_t>(~bit);
     if (state.status[actor] == Status::finished) {
@@ -207,7 +219,7 @@ class Explorer {
     }
     if (effect.stale) state.stale |= static_cast<std::uint8_t>(1U << actor);
     arrive(state, actor, programs_->after(state.node[actor], effect.answer));
-    if (effect.wrote) stir(state, actor);
+    if (effect.wrote) stir(state, actor, access.location);
     return effect.outcomes;
   }
 
@@ -230,11 +242,23 @@ class Explorer {
     }
   }
 
-  /// Somebody changed a word: whoever waits looks again.
-  void stir(State& state, std::size_t by) const {
-    state.stirred |= static_cast<std::uint8_t>(~(1U << by));
-    for (std::size_t actor = 0; actor < actors(); ++actor)
-      if (actor != by && waits(state.status[actor])) state.status[actor] = Status::ready;
+  std::uint64_t watched_by(std::size_t actor, std::uint64_t looked) const {
+    return programs_->actors()[actor].waits_by_looking ? looked : kAll;
+  }
+
+  /// Somebody changed a word: whoever waits for it looks again.
+  void stir(State& state, std::size_t by, std::size_t location) const {
+    const std::uint64_t changed = std::uint64_t{1} << location;
+    for (std::size_t actor = 0; actor < actors(); ++actor) {
+      if (actor == by) continue;
+      if (waits(state.status[actor]) && (state.watched[actor] & changed) != 0) {
+        state.status[actor] = Status::ready;
+        state.watched[actor] = 0;
+      } else if (state.status[actor] == Status::ready &&
+                 (watched_by(actor, programs_->looked(state.node[actor])) & changed) != 0) {
+        state.stirred |= static_cast<std::uint8_t>(1U << actor);
+      }
+    }
   }
 
   /// The actor has ended.
@@ -243,7 +267,7 @@ class Explorer {
     // frozen.
     if (pidfds_[actor] >= 0 && !(bounds_.frozen && state.status[actor] == Status::crashed)) {
       state.memory.store_newest(actor, static_cast<std::size_t>(pidfds_[actor]), 1);
-      stir(state, actor);
+      stir(state, actor, static_cast<std::size_t>(pidfds_[actor]));
     }
     state.memory.forget_actor(actor);
   }
@@ -251,6 +275,10 @@ class Explorer {
   void crash(State& state, std::size_t actor) {
     state.status[actor] = Status::crashed;
     state.node[actor] = 0;
+    state.watched[actor] = 0;
+    const auto others = static_cast<std::uint8_t>(~(1U << actor));
+    state.stirred &= others;
+    state.stale &= others;
     --state.crashes_left;
     state.current = kNobody;
     witness_->crashed(state.notes, actor);
@@ -279,6 +307,7 @@ class Explorer {
         arrive(state, actor, programs_->after(state.node[actor], 0));
       else
         state.status[actor] = Status::ready;
+      state.watched[actor] = 0;
       settle(state, actor);
     }
     state.current = kNobody;
@@ -299,6 +328,7 @@ class Explorer {
     for (const Status status : state.status) rest = rest << 4 | static_cast<std::uint64_t>(status);
     hasher.feed(rest);
     hasher.feed(std::uint64_t{state.stale} << 16 | std::uint64_t{state.stirred} << 8 | state.crashes_left);
+    hasher.feed(state.watched.data(), sizeof state.watched);
     hasher.feed(&state.notes, sizeof state.notes);
     state.memory.hash(hasher);
     return hasher.done();
@@ -319,7 +349,7 @@ class Explorer {
       if (state.status[move.actor] != Status::ready) state.current = kNobody;
     } else if (move.kind == Move::Kind::crash) {
       crash(state, move.actor);
-      ++verdict_.crashes;
+      ++crashes_[move.actor];
     } else {
       pass_time(state);
     }
@@ -334,33 +364,40 @@ class Explorer {
     return free || state.preemptions_left > 0;
   }
 
+  /// An actor is crashed right behind a step of its own, or before it has made any: what others do before its
+  /// next step they can do as well after its death, so no later moment of its death leads anywhere else. Who
+  /// waits or sleeps has made no store since a position where it could be crashed.
+  bool may_crash(const Frame& frame, std::uint8_t actor) const {
+    const State& state = frame.state;
+    if (state.crashes_left == 0 || !programs_->actors()[actor].may_crash) return false;
+    const bool untouched = frame.number == 0 && state.status[actor] < Status::finished;
+    return untouched || actor == state.current;
+  }
+
   /// One child of the frame on top, or back up.
   void step_down() {
     Frame& frame = stack_.back();
     verdict_.deepest = std::max(verdict_.deepest, stack_.size());
     const std::size_t count = actors();
-    // Order of the children: each actor's outcomes, then the crash of the current one.
+    // Order of the children: each actor's outcomes, then the crashes, then time.
     while (frame.actor < count && !may_move(frame.state, frame.actor)) ++frame.actor;
     if (frame.actor < count) {
       const Move move{Move::Kind::step, frame.actor, static_cast<std::uint16_t>(frame.outcome)};
       visit(frame, move);
       return;
     }
-    if (frame.actor == count) {
+    for (; frame.actor < 2 * count; ++frame.actor) {
+      const auto victim = static_cast<std::uint8_t>(frame.actor - count);
+      if (!may_crash(frame, victim)) continue;
       ++frame.actor;
-      const std::uint8_t current = frame.state.current;
-      if (current != kNobody && frame.state.crashes_left > 0 && programs_->actors()[current].may_crash) {
-        visit(frame, {Move::Kind::crash, current, 0});
-        return;
-      }
+      visit(frame, {Move::Kind::crash, victim, 0});
+      return;
     }
-    if (frame.actor == count + 1) {
+    if (frame.actor == 2 * count) {
       ++frame.actor;
-      if (nobody_ready(frame.state)) {
-        if (!at_end(frame)) {
-          visit(frame, {Move::Kind::time, 0, 0});
-          return;
-        }
+      if (nobody_ready(frame.state) && !at_end(frame)) {
+        visit(frame, {Move::Kind::time, 0, 0});
+        return;
       }
     }
     if (frame.leaf) ++verdict_.executions;
@@ -468,6 +505,7 @@ class Explorer {
   std::vector<Frame> stack_;
   std::optional<State> scratch_;
   Verdict verdict_;
+  std::array<std::uint64_t, kActorsMost> crashes_{};
   Move last_{};
   std::uint32_t last_parent_ = 0;
   bool has_last_ = false;

@@ -14,6 +14,16 @@ Programs::Programs(std::vector<Actor> actors, Recorder& recorder)
   }
 }
 
+namespace {
+
+std::uint64_t looked_at(const Access& access) noexcept {
+  const bool has_word = access.op != Op::fence && access.op != Op::choose && access.op != Op::report;
+  return has_word ? std::uint64_t{1} << access.location : 0;
+}
+static_assert(kLocationsMost <= 64);
+
+}  // namespace
+
 Target Programs::after(std::uint32_t from, std::uint64_t answer) {
   if (const auto known = edges_.find({from, answer}); known != edges_.end()) return known->second;
   const Node origin = nodes_[from];
@@ -26,6 +36,7 @@ Target Programs::after(std::uint32_t from, std::uint64_t answer) {
   }
   const Ran ran = run(origin.actor, origin.checkpoint, answers);
   Target target;
+  const std::uint64_t looked = origin.looked | looked_at(origin.pending);
   switch (ran.how) {
     case Ran::How::pending:
       target.node = static_cast<std::uint32_t>(nodes_.size());
@@ -34,7 +45,8 @@ Target Programs::after(std::uint32_t from, std::uint64_t answer) {
                         .checkpoint = origin.checkpoint,
                         .depth = static_cast<std::uint16_t>(origin.depth + 1),
                         .actor = origin.actor,
-                        .pending = ran.access});
+                        .pending = ran.access,
+                        .looked = looked});
       break;
     case Ran::How::forget:
       target.node = from;
@@ -44,6 +56,7 @@ Target Programs::after(std::uint32_t from, std::uint64_t answer) {
       target = root(origin.actor, checkpoint_of(arena_memory(origin.actor)));
       if (ran.step != Step::again) target.after = ran.step;
       target.boundary = true;
+      target.looked = looked;
       break;
   }
   edges_.emplace(Key{from, answer}, target);

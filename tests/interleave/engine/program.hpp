@@ -23,6 +23,10 @@ struct Actor {
   Step (*step)(void*) = nullptr;
   bool may_crash = false;
   int successor_of = -1;  ///< starts when that actor crashes
+  /// A step of it that ends in waiting has only looked, and it waits for nothing but what it looked at. So it
+  /// need not look again before one of those words has changed: an execution with a look in vain is, for
+  /// everybody else, one without it.
+  bool waits_by_looking = true;
 };
 
 /// Makes an actor of a role: a trivially copyable struct with Step step().
@@ -44,6 +48,7 @@ struct Target {
   std::uint32_t node = 0;
   Step after = Step::again;  ///< what the role said when a step ended there; again otherwise
   bool boundary = false;     ///< a step ended there
+  std::uint64_t looked = 0;  ///< bit per location: what the step that ended there had loaded
 };
 
 class Programs {
@@ -54,6 +59,8 @@ class Programs {
   Target start(std::size_t actor) const { return starts_[actor]; }
   const Access& pending(std::uint32_t node) const { return nodes_[node].pending; }
   Target after(std::uint32_t node, std::uint64_t answer);
+  /// Bit per location: what has been loaded since the step began that the node is in.
+  std::uint64_t looked(std::uint32_t node) const { return nodes_[node].looked; }
   std::size_t nodes() const noexcept { return nodes_.size(); }
 
  private:
@@ -64,6 +71,7 @@ class Programs {
     std::uint16_t depth = 0;  ///< answers since the checkpoint
     std::uint8_t actor = 0;
     Access pending;
+    std::uint64_t looked = 0;
   };
   struct Key {
     std::uint32_t node;

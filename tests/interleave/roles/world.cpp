@@ -21,7 +21,11 @@ void World::add_ring(std::uint32_t which, std::uint32_t slots) {
   const bool first = which == 0;
   words.base =
       Checked::u64(locations.add(Place::base, number, 0, first ? 0 : memory::kBaseUnset, kEverybody, first));
-  words.tail = Checked::u64(locations.add(Place::tail, number, 0, 0));
+  // Only who looks for the log end looks at the hint.
+  const bool worker_walks = shape.fences || shape.retires;
+  const std::uint8_t walkers =
+      kPublisher | (worker_walks ? kWorker : 0) | (shape.reclaim == Reclaim::block ? kReader : 0);
+  words.tail = Checked::u64(locations.add(Place::tail, number, 0, 0, walkers));
   words.reclaimed = Checked::u64(locations.add(Place::reclaimed, number, 0, 0));
   for (std::uint32_t i = 0; i < slots; ++i)
     words.slots[i] = Checked::u64(locations.add(Place::slot, number, static_cast<std::uint8_t>(i), 0));

@@ -30,6 +30,7 @@ struct Shape {
   bool worker_sleeps = false;
   bool retires =
       false;  ///< publisher 2 gets publisher 1's lane id, once that one has ended and its lane is retired
+  bool fences = false;        ///< the worker fences, to grow or for good
   std::uint64_t granted = 0;  ///< so many offsets ahead of what is drained; 0 = all
 };
 
