@@ -244,9 +244,10 @@ std::chrono::nanoseconds Drain::sleep_bound() const {
     }
   }
   for (const std::uint32_t ordinal : active_) {
-    if (const auto due = partitions_[ordinal]->sync_due_ms()) until = std::min(until, *due);
     if (partitions_[ordinal]->log().health() != LogHealth::running) {
-      until = std::min(until, now_ms_ + options_.sweep_active.count());
+      until = std::min(until, now_ms_ + options_.sweep_active.count());  // whatever is due, it has to wait
+    } else if (const auto due = partitions_[ordinal]->sync_due_ms()) {
+      until = std::min(until, *due);
     }
   }
   return std::chrono::milliseconds(

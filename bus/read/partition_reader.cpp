@@ -162,8 +162,9 @@ bool PartitionReader::at_end(Progress& progress) {
   if (options_.durable_only) {
     // It stops short of the slots, so it has to look for a fence by itself. acquire: pairs with its CAS.
     const std::uint64_t word = ring_.view.slot(offset_).load(std::memory_order_acquire);
-    if (ring::laps_ahead(word, ring_.view.lap(offset_)) == 0 && ring::is_fence(word))
-      return at_fence(ring::fence_reason(word), progress);
+    const std::int32_t ahead = ring::laps_ahead(word, ring_.view.lap(offset_));
+    if (ahead == 0 && ring::is_fence(word)) return at_fence(ring::fence_reason(word), progress);
+    if (ahead >= 0) return false;  // a record that is not durable yet, whatever ring is the newest
   }
   if (!ring::newer_ring(partition_.marks, ring_.view)) return false;
   return enter_other_ring(progress);

@@ -168,6 +168,23 @@ TEST_F(RingReading, ShowsOnlyWhatIsDurableIfAskedTo) {
   EXPECT_EQ(last_, Progress::deleted) << "a fence is seen although it is not below `durable`";
 }
 
+TEST_F(RingReading, WaitsQuietlyForDurabilityWhileTheRingHasGrown) {
+  start_ring();
+  auto reader = make_reader(0, {.policy = Policy::to_earliest, .durable_only = true});
+  publish_many(2);
+  EXPECT_EQ(read_all(reader), "");
+  grow();
+  publish_many(2);
+  EXPECT_EQ(read_all(reader), "");
+  const unsigned asked = asked_;
+  for (int look = 0; look < 10; ++look) EXPECT_EQ(read_all(reader), "");
+  EXPECT_EQ(last_, Progress::nothing_yet);
+  EXPECT_EQ(asked_, asked) << "there is nothing to ask the daemon for: its disk is full, say";
+  drain_to(4);
+  sync();
+  EXPECT_EQ(read_all(reader), expected(0, 4));
+}
+
 TEST_F(RingReading, MakesRoomForALargeRecord) {
   start_ring();
   make_lane(1, 4 * 1024 * 1024);
