@@ -228,7 +228,7 @@ bool Drain::has_bits() const noexcept {
 }
 
 bool Drain::spin() {
-  wait::Spinner spinner(options_.spin, true);
+  auto spinner = wait::Spinner::for_the_disk(options_.spin, true);
   while (spinner.turn()) {
     if (has_bits()) return true;
   }

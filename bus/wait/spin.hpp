@@ -30,10 +30,11 @@ class Spinner {
   Spinner(std::chrono::nanoseconds bound, bool streaming) noexcept
       : bound_(bound), pauses_(streaming ? pauses_per_quarter_us() : 1) {}
 
-  /// For somebody who waits for the disk: lets others have the core now and then. The kernel's own threads do
-  /// the writing, and one that has been queued behind a spinner waits for the next tick, 4 ms.
-  static Spinner for_the_disk(std::chrono::nanoseconds bound) noexcept {
-    Spinner spinner(bound, false);
+  /// For somebody who waits for the disk, or for work for it: lets others have the core now and then. The
+  /// kernel's own threads do the writing, and one that has been queued behind a spinner waits for the next
+  /// tick, 4 ms.
+  static Spinner for_the_disk(std::chrono::nanoseconds bound, bool streaming) noexcept {
+    Spinner spinner(bound, streaming);
     spinner.yields_ = true;
     return spinner;
   }
