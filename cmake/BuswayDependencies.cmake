@@ -16,7 +16,6 @@ find_package(nlohmann_json REQUIRED)
 pkg_check_modules(systemd REQUIRED IMPORTED_TARGET libsystemd)
 if(BUSWAY_TESTS)
   find_package(GTest REQUIRED)
-  find_package(Boost 1.74 REQUIRED COMPONENTS context)  # stackful fibres of the interleaving checker
 endif()
 if(BUSWAY_BENCH)
   find_package(benchmark REQUIRED)

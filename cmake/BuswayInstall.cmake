@@ -38,7 +38,8 @@ configure_file("${CMAKE_SOURCE_DIR}/cmake/busway.pc.in" "${CMAKE_BINARY_DIR}/bus
 install(FILES "${CMAKE_BINARY_DIR}/busway.pc" DESTINATION "${busway_pc_dir}")
 
 if(EXISTS "${CMAKE_SOURCE_DIR}/systemd/busway.service")
-  install(FILES "${CMAKE_SOURCE_DIR}/systemd/busway.service" DESTINATION lib/systemd/system)
+  configure_file("${CMAKE_SOURCE_DIR}/systemd/busway.service" "${CMAKE_BINARY_DIR}/busway.service" @ONLY)
+  install(FILES "${CMAKE_BINARY_DIR}/busway.service" DESTINATION lib/systemd/system)
 endif()
 if(EXISTS "${CMAKE_SOURCE_DIR}/systemd/busway.sysusers")
   install(FILES "${CMAKE_SOURCE_DIR}/systemd/busway.sysusers" DESTINATION lib/sysusers.d RENAME busway.conf)

@@ -33,6 +33,7 @@ read::ReaderOptions reader_options(const SubscriberOptions& options) noexcept {
 void add(read::ReaderCounters& sum, const read::ReaderCounters& more) noexcept {
   sum.delivered += more.delivered;
   sum.lost += more.lost;
+  sum.corrupt += more.corrupt;
   sum.skipped += more.skipped;
   sum.from_log += more.from_log;
 }
@@ -195,7 +196,11 @@ Offset SubscriberCore::end_offset(std::int32_t partition) const {
 SubscriberCounters SubscriberCore::counters() const noexcept {
   read::ReaderCounters sum = counted_before_;
   for (const auto& seat : station_->seats) add(sum, seat->reader.counters());
-  return {.delivered = sum.delivered, .lost = sum.lost, .skipped = sum.skipped, .from_log = sum.from_log};
+  return {.delivered = sum.delivered,
+          .lost = sum.lost,
+          .corrupt = sum.corrupt,
+          .skipped = sum.skipped,
+          .from_log = sum.from_log};
 }
 
 // ---- reading

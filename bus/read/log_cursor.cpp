@@ -22,7 +22,7 @@ log::SegmentFiles files_of(const OpenSegment& segment) noexcept {
 }  // namespace
 
 LogProgress LogCursor::read(Source& source, std::uint64_t offset, std::uint64_t bound, RecordBatch& into) {
-  skipped_ = lost_ = 0;
+  skipped_ = corrupt_ = 0;
   if (!standing_ || next_ != offset) {
     standing_ = in_batch_ = false;
     next_ = offset;
@@ -56,7 +56,7 @@ LogCursor::Step LogCursor::deliver(RecordBatch& into) {
     if (!records_.next(record)) {
       in_batch_ = false;
       // Its checksum was right, so a record that does not parse was written like that: nobody can read it.
-      pass_to(batch_end_, records_.error() == log::BatchError::none ? skipped_ : lost_);
+      pass_to(batch_end_, records_.error() == log::BatchError::none ? skipped_ : corrupt_);
       return Step::again;
     }
     const auto offset = static_cast<std::uint64_t>(record.offset);
@@ -121,7 +121,7 @@ LogCursor::Step LogCursor::over_bad_region(std::uint64_t bound) {
   if (step == Step::failed) return step;
   const std::uint64_t segment_end = segments_.front().next_base;
   const std::int64_t next = reader_->defect().next_offset;
-  pass_to(next < 0 ? std::min(bound, segment_end) : static_cast<std::uint64_t>(next), lost_);
+  pass_to(next < 0 ? std::min(bound, segment_end) : static_cast<std::uint64_t>(next), corrupt_);
   return next < 0 ? Step::end : Step::again;
 }
 

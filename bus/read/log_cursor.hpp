@@ -1,7 +1,7 @@
 // Reads one partition from its log, segment after segment, for a reader that fell behind the ring.
 //
 // Offsets without a record (a jump, a rejected frame, what compaction removed) are passed over and counted as
-// skipped, what a bad region swallowed as lost. Nothing at or above `bound` is looked at. One thread.
+// skipped, what a bad region swallowed as corrupt. Nothing at or above `bound` is looked at. One thread.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class LogCursor {
   /// Where the reader goes on after read(), and what that passed over.
   std::uint64_t next_offset() const noexcept { return next_; }
   std::uint64_t skipped() const noexcept { return skipped_; }
-  std::uint64_t lost() const noexcept { return lost_; }
+  std::uint64_t corrupt() const noexcept { return corrupt_; }
   int error_number() const noexcept { return reader_ ? reader_->error_number() : 0; }
 
  private:
@@ -55,7 +55,7 @@ class LogCursor {
   bool in_batch_ = false;
   std::uint64_t next_ = 0;
   std::uint64_t skipped_ = 0;
-  std::uint64_t lost_ = 0;
+  std::uint64_t corrupt_ = 0;
 };
 
 }  // namespace busway::read

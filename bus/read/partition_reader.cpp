@@ -333,7 +333,7 @@ void PartitionReader::account_log(std::size_t delivered) {
   // Retention may have taken the files away under our hands: then what looked like a gap was a loss.
   const bool deleted = partition_.marks.log_start->load(std::memory_order_acquire) > before;
   (deleted ? counters_.lost : counters_.skipped) += log_->skipped();
-  counters_.lost += log_->lost();
+  counters_.corrupt += log_->corrupt();
 }
 
 /// Back to the ring once we are well ahead of what publishers reclaim, so as not to be overtaken at once.

@@ -44,6 +44,7 @@ struct ReaderOptions {
 struct ReaderCounters {
   std::uint64_t delivered = 0;
   std::uint64_t lost = 0;
+  std::uint64_t corrupt = 0;
   std::uint64_t skipped = 0;
   std::uint64_t from_log = 0;
 };

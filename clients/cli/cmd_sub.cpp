@@ -39,7 +39,8 @@ class Printer {
     }
   }
 
-  void run() {
+  /// Exit status: failed if records were there that cannot be read.
+  int run() {
     while (!finished() && !interrupted()) {
       auto records = subscriber_.try_poll();
       if (records && records->empty()) {
@@ -56,6 +57,7 @@ class Printer {
     }
     out_.flush();
     tell_losses();
+    return told_.corrupt == 0 ? kDone : kFailed;
   }
 
  private:
@@ -95,12 +97,19 @@ class Printer {
   }
 
   void tell_losses() {
-    const std::uint64_t lost = subscriber_.counters().lost;
-    if (lost == told_lost_) return;
-    std::cerr << "busway: " << human_count(lost - told_lost_) << " records of topic " << options_.topic
-              << " were gone before they could be read (retention.ms, retention.bytes; for memory topics: "
-                 "overflow)\n";
-    told_lost_ = lost;
+    const SubscriberCounters now = subscriber_.counters();
+    if (now.lost != told_.lost) {
+      std::cerr << "busway: " << human_count(now.lost - told_.lost) << " records of topic " << options_.topic
+                << " were gone before they could be read (retention.ms, retention.bytes; for memory topics: "
+                   "overflow)\n";
+    }
+    if (now.corrupt != told_.corrupt) {
+      std::cerr << "busway: " << human_count(now.corrupt - told_.corrupt) << " records of topic "
+                << options_.topic
+                << " cannot be read: their batch does not match its checksum; `busway log verify` on the "
+                   "partition's directory names file, offsets and bytes\n";
+    }
+    told_ = now;
   }
 
   const Sub& options_;
@@ -109,15 +118,14 @@ class Printer {
   std::optional<std::uint64_t> left_;
   Subscriber subscriber_;
   std::vector<Offset> ends_;  // by partition: where it ended when this began
-  std::uint64_t told_lost_ = 0;
+  SubscriberCounters told_;
 };
 
 }  // namespace
 
 int run(const Sub& options, const std::string& socket) {
   if (options.from) parse_start(*options.from);  // before anything is asked of a daemon
-  Printer(options, connect_to(socket)).run();
-  return kDone;
+  return Printer(options, connect_to(socket)).run();
 }
 
 }  // namespace busway::cli

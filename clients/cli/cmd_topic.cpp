@@ -88,7 +88,8 @@ int run(const TopicList& options, const std::string& socket) {
     out = nlohmann::json(names).dump(2) + '\n';
   } else {
     for (const std::string& name : names) out += name + '\n';
-    if (names.empty()) std::cerr << "there are no topics; `busway topic create NAME` makes one\n";
+    if (names.empty())
+      std::cerr << "there are no topics that you may see; `busway topic create NAME` makes one\n";
   }
   print(out);
   return kDone;

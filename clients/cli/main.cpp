@@ -1,7 +1,11 @@
 // busway: topics, publishing, subscribing and logs from a shell.
 //
 // Data goes to stdout, words to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+#include <cstdlib>
 #include <iostream>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "clients/cli/arguments.hpp"
 #include "clients/cli/commands.hpp"
@@ -30,9 +34,19 @@ int run_guarded(const busway::cli::Invocation& invocation) {
   return cli::kFailed;
 }
 
+/// A descriptor that was closed on the way here would be given to the first file or socket that is opened,
+/// and be taken for the standard stream. Opened the wrong way round, so that using it fails.
+void fill_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) std::_Exit(busway::cli::kFailed);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  fill_standard_streams();
   busway::cli::watch_signals();
   const auto parsed = busway::cli::parse_arguments(argc, argv);
   if (const auto* finished = std::get_if<busway::cli::Finished>(&parsed)) return finished->status;

@@ -58,6 +58,25 @@ TEST_F(StoppedLog, AFlippedBitIsFoundWithFileOffsetsAndByteRange) {
   EXPECT_EQ(report["defects"][0]["first_offset"], 0);
 }
 
+TEST_F(StoppedLog, AFlippedBitIsNoRetentionToASubscriber) {
+  const auto first_batch = static_cast<std::streamoff>(std::filesystem::file_size(segment()));
+  daemon.start();
+  daemon.ok({"pub", "t", "--durable"}, "fourth\n");
+  std::string many;  // so that the batch is far from the end, which the next start looks at
+  for (int line = 0; line < 20'000; ++line) many += "line " + std::to_string(line) + '\n';
+  daemon.ok({"pub", "t"}, many);
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+  flip_bit(first_batch + 70);
+  daemon.start();
+  const Ran ran = daemon.busway({"sub", "t", "-e"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(ran.out, "first\nsecond\nthird\n" + many);
+  EXPECT_NE(ran.err.find("1 records of topic t cannot be read"), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("checksum"), std::string::npos) << ran.err;
+  EXPECT_EQ(ran.err.find("retention"), std::string::npos) << ran.err;
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+}
+
 TEST_F(StoppedLog, CanBePrinted) {
   EXPECT_EQ(daemon.ok({"log", "dump", "-f", "%t %p %o %k %s %h\\n", segment()}),
             "t 0 0 key first n=v\nt 0 1 key second n=v\nt 0 2 key third n=v\n");

@@ -40,10 +40,11 @@ struct SubscriberOptions {
   std::chrono::microseconds spin{20};
 };
 
-/// Counts what this subscriber missed. Never silent: lost + skipped + delivered = offsets passed.
+/// Counts what this subscriber missed. Never silent: lost + corrupt + skipped + delivered = offsets passed.
 struct SubscriberCounters {
   std::uint64_t delivered = 0;
   std::uint64_t lost = 0;      ///< records that were gone before they were read
+  std::uint64_t corrupt = 0;   ///< records in the log whose batch does not match its checksum
   std::uint64_t skipped = 0;   ///< offsets that never carried a record for it: a jump, a rejected frame
   std::uint64_t from_log = 0;  ///< of `delivered`, those read from the log
 };
