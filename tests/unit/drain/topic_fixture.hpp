@@ -50,6 +50,7 @@ class TopicFixture : public ::testing::Test {
   }
   ~TopicFixture() override {
     drain_.reset();
+    janitor_.finish();  // it may still make files there
     topic_.reset();
     std::filesystem::remove_all(directory_);
   }
