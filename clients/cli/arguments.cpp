@@ -118,7 +118,9 @@ void add_sub(CLI::App& app, Invocation& invocation, Sub& sub) {
       ->check(kPartitions)
       ->allow_extra_args(false)
       ->take_all();
-  command->add_option("-n,--count", sub.count, "Stop after so many records")->type_name("COUNT");
+  command->add_option("-n,--count", sub.count, "Stop after so many records")
+      ->type_name("COUNT")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("-e,--exit-at-end", sub.exit_at_end, "Stop at what was the end when this started");
   auto* format = command->add_option("-f,--format", sub.format, kFormatHelp)->type_name("FORMAT");
   command->add_flag("--json", sub.json, "A JSON object a line; bytes that are not UTF-8 as base64")

@@ -27,7 +27,10 @@ TEST_F(Errors, TopicNames) {
   expect_parts(daemon.fails({"topic", "create", "t"}), {"topic t"});
   expect_parts(daemon.fails({"topic", "describe", "absent"}), {"absent"});
   expect_parts(daemon.fails({"topic", "delete", "absent"}), {"absent"});
-  expect_parts(daemon.fails({"sub", "absent"}), {"absent"});
+  expect_parts(daemon.fails({"sub", "absent"}), {"absent", "busway topic create absent"});
+  const std::string complaint = daemon.fails({"pub", "no spaces"}, "x\n");
+  expect_parts(complaint, {"no spaces"});
+  EXPECT_EQ(complaint.find("topic create"), std::string::npos) << "it cannot be created: " << complaint;
 }
 
 TEST_F(Errors, Settings) {
@@ -61,7 +64,16 @@ TEST_F(Errors, WrongUsageHasItsOwnStatus) {
   EXPECT_EQ(daemon.busway({"sub", "t", "--from", "yesterday"}).status, 2);
   EXPECT_EQ(daemon.busway({"sub", "t", "-e", "-f", "%q"}).status, 2);
   EXPECT_EQ(daemon.busway({"pub", "t", "-H", "novalue"}, "x\n").status, 2);
+  EXPECT_EQ(daemon.busway({"sub", "t", "-n", "-1"}).status, 2);
   EXPECT_EQ(daemon.busway({"frobnicate"}).status, 2);
+}
+
+TEST_F(Errors, AClosedInputIsAFailure) {
+  ProcessSpec spec;
+  spec.command = {"sh", "-c", "\"$1\" --socket \"$2\" pub t <&-", "sh", busway_program(), daemon.socket()};
+  const Ran ran = run_program(daemon.directory(), spec);
+  EXPECT_EQ(ran.status, 1);
+  expect_parts(ran.err, {"busway: ", "standard input", "Bad file descriptor"});
 }
 
 TEST_F(Errors, AFullOutputIsAFailure) {
