@@ -181,7 +181,7 @@ class Notifier::State {
 Notifier::Notifier(Bell bell) : state_(std::make_shared<State>(std::move(bell))) {}
 Notifier::~Notifier() { state_->stop(); }
 void Notifier::set_bell(Bell bell) { state_->set_bell(std::move(bell)); }
-void Notifier::arm(std::shared_ptr<Watcher> watcher) { State::arm(state_, std::move(watcher)); }
+void Notifier::arm(const std::shared_ptr<Watcher>& watcher) { State::arm(state_, watcher); }
 void Notifier::disarm(const std::shared_ptr<Watcher>& watcher) noexcept { state_->disarm(watcher); }
 bool Notifier::on_own_thread() const noexcept { return state_->on_own_thread(); }
 

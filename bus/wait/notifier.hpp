@@ -47,7 +47,7 @@ class Notifier {
 
   void set_bell(Bell bell);
   /// Throws std::system_error when the thread cannot be started.
-  void arm(std::shared_ptr<Watcher> watcher);
+  void arm(const std::shared_ptr<Watcher>& watcher);
   /// Returns once the watcher is neither armed nor being fired.
   void disarm(const std::shared_ptr<Watcher>& watcher) noexcept;
   /// Is this the notifier's thread?
