@@ -8,10 +8,6 @@ namespace {
 
 constexpr std::int64_t as_signed(std::uint64_t offset) noexcept { return static_cast<std::int64_t>(offset); }
 
-BytesView view(const log::Bytes& bytes) noexcept {
-  return bytes.is_null() ? BytesView() : BytesView(bytes.data, bytes.length());
-}
-
 log::SegmentFiles files_of(const OpenSegment& segment) noexcept {
   return {.log = segment.log.get(),
           .index = segment.index.get(),
@@ -65,8 +61,8 @@ LogCursor::Step LogCursor::deliver(RecordBatch& into) {
     into.add(Record({.offset = record.offset,
                      .timestamp_ms = record.timestamp_ms,
                      .partition = static_cast<std::int32_t>(partition_),
-                     .key = view(record.key),
-                     .value = view(record.value),
+                     .key = BytesView::of_length(record.key.data, record.key.size),
+                     .value = BytesView::of_length(record.value.data, record.value.size),
                      .headers = record.headers}));
     next_ = offset + 1;
     if (next_ >= batch_end_) {
