@@ -106,7 +106,7 @@ class PublishPath : public ::testing::Test {
     daemon.connect().create_topic("t", {.partitions = 1, .config = {{"storage", "memory"}}});
     const std::string socket = daemon.socket() + '\n';
     EXPECT_EQ(::write(listening_[1], socket.data(), socket.size()), static_cast<ssize_t>(socket.size()));
-    while (!done_) ::usleep(1000);
+    while (!done_) ::usleep(1000);  // it serves until the child has been counted
   }
   std::string await_socket() const {
     std::string socket;

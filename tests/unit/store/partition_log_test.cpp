@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "bus/log/verify.hpp"
 #include "daemon/disk_threads.hpp"
@@ -185,6 +186,26 @@ TEST_P(PartitionLogTest, preallocated_files_are_trimmed) {
   for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
     EXPECT_NE(entry.path().extension(), ".prepared");
   }
+}
+
+TEST_P(PartitionLogTest, room_reserved_ahead_is_given_back) {
+  config_.segment_bytes = std::int64_t{64} << 20;
+  close_and_begin();
+  const auto spare = [this](const std::string& path) {
+    struct ::stat file {};
+    EXPECT_EQ(::stat(path.c_str(), &file), 0) << path;
+    return static_cast<std::int64_t>(file.st_blocks) * 512 - file.st_size;
+  };
+  for (int batch = 0; batch < 300; ++batch) {  // 3 MB
+    story_->must_publish(5, 2000);
+    ASSERT_TRUE(story_->sync());  // staging is free again
+  }
+  const std::string path = story_->log().active_path();
+  if (spare(path) < (std::int64_t{1} << 20)) GTEST_SKIP() << "this file system reserves nothing ahead";
+  expect_everything();
+  EXPECT_EQ(story_->close(), 0);
+  EXPECT_LT(spare(path), std::int64_t{64} << 10);
+  expect_verified();
 }
 
 TEST_P(PartitionLogTest, a_new_epoch_and_a_jump_begin_fresh_segments) {
