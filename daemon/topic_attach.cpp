@@ -27,11 +27,22 @@ std::optional<std::uint32_t> claim(std::span<memory::Atomic32> table, std::uint3
 }  // namespace
 
 std::optional<std::uint32_t> Topic::give_bit(std::uint32_t session, std::optional<std::uint32_t> previous) {
-  return claim(memory::marks_tables(&memory_->marks())->sleeper_session, session, previous);
+  memory::MarksHeader& marks = memory_->marks();
+  const auto bit = claim(memory::marks_tables(&marks)->sleeper_session, session, previous);
+  // Before the sleeper learns its bit. seq_cst: pairs with Waker::asleep(): a waker that has not seen this
+  // looked before the sleeper's last look, which then sees what the waker made true.
+  if (bit && *bit / 64 >= marks.sleeper_words.load(std::memory_order_relaxed))  // single writer
+    marks.sleeper_words.store(*bit / 64 + 1, std::memory_order_seq_cst);
+  return bit;
 }
 
 std::optional<std::uint32_t> Topic::give_cell(std::uint32_t session, std::optional<std::uint32_t> previous) {
-  const auto cell = claim(memory::marks_tables(&memory_->marks())->lease_session, session, previous);
+  memory::MarksHeader& marks = memory_->marks();
+  const auto cell = claim(memory::marks_tables(&marks)->lease_session, session, previous);
+  // Before the holder learns its cell. seq_cst: pairs with WaitView::cells_in_use(): whoever has not seen
+  // this looked before the holder's fence, which then sees what that one did.
+  if (cell && *cell >= marks.lease_cells.load(std::memory_order_relaxed))  // single writer
+    marks.lease_cells.store(*cell + 1, std::memory_order_seq_cst);
   if (cell && cell != previous) clear_cell(*cell);  // whoever had it before may have left anything there
   return cell;
 }

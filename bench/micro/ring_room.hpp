@@ -54,7 +54,8 @@ class alignas(2 * limits::kCacheLine) RingWriter {
  private:
   const ring::Partition& partition_;
   ring::test::Publisher publisher_;
-  wait::Waker waker_;
+  memory::MarksHeader marks_{};  // for the waker: nobody sleeps
+  wait::Waker waker_{{}, &marks_};
 };
 
 /// Reads by copy. One thread at a time. On a topic that blocks, the writer waits for it.

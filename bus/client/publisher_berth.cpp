@@ -47,7 +47,7 @@ std::unique_ptr<Berth> PublisherCore::make_berth(const Deadline& deadline) {
 void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
   if (berth_ != nullptr) {
     for (std::size_t i = 0; i < std::min(berth->seats.size(), berth_->seats.size()); ++i) {
-      berth->seats[i].end = berth_->seats[i].end;  // flush() still answers for them
+      berth->seats[i].end = berth_->seats[i].published_end();  // flush() still answers for them
       berth->seats[i].epoch = berth_->seats[i].epoch;
     }
     left_.push_back(std::move(berth_));

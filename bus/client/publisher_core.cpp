@@ -11,8 +11,6 @@
 namespace busway::client {
 namespace {
 
-/// Records without a key stay in one partition for so many bytes (Kafka's sticky partitioner).
-constexpr std::size_t kStickyBytes = 16 * limits::kKiB;
 /// Beyond what any lane can hold, and far below where sums of lengths could overflow.
 constexpr std::uint64_t kPayloadMost = limits::kLaneBytesMost;
 
@@ -32,6 +30,15 @@ PublisherCore::PublisherCore(std::shared_ptr<BusCore> core, std::string topic,
 PublisherCore::~PublisherCore() {
   for (const auto& berth : left_) leave(*berth);
   if (berth_ != nullptr) leave(*berth_);
+}
+
+/// What enter() would find nothing wrong with, in so far as it can be told without a call.
+inline bool PublisherCore::may_enter() const noexcept {
+#ifndef NDEBUG
+  return false;
+#else
+  return !fork_mark_.forked();
+#endif
 }
 
 void PublisherCore::enter() const {
@@ -55,7 +62,6 @@ bool PublisherCore::attendance_due(std::int64_t now) const noexcept {
 }
 
 errc PublisherCore::attend_in_time(std::int64_t now, Patience& patience) {
-  unattended_ = kUnattendedMost;
   return attendance_due(now) ? attend(now, patience) : errc::ok;
 }
 
@@ -65,22 +71,21 @@ errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> 
     partition = static_cast<std::uint32_t>(*wanted);
     return partition < partitions_ ? errc::ok : errc::invalid_partition;
   }
-  if (!key.is_null()) {
-    partition = partition_of_key(key.data(), key.size(), partitions_);
-    return errc::ok;
-  }
-  partition = sticky_;
+  const bool by_key = !key.is_null() && partitions_ != 1;
+  partition = by_key ? partition_of_key(key.data(), key.size(), partitions_) : sticky_;
   return errc::ok;
 }
 
-void PublisherCore::next_sticky_partition() noexcept {
-  sticky_bytes_ = 0;
-  sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
-}
-
-void PublisherCore::write_frame(const Place& place, const Parts& parts) noexcept {
+template <PublisherCore::Way way>
+[[gnu::always_inline]] inline void PublisherCore::put_frame(Place place, Parts parts) noexcept {
   const auto length = [](const BytesView& bytes) {
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
+  };
+  const auto put = [](std::byte* to, const BytesView& bytes) {
+    if constexpr (way == Way::at_once)
+      ring::put_short<Atomics>(to, bytes.data(), bytes.size());
+    else
+      ring::put_bytes<Atomics>(to, bytes.data(), bytes.size());
   };
   ring::put_header<Atomics>(place.data, {.place = place.place,
                                          .partition = place.partition,
@@ -92,26 +97,20 @@ void PublisherCore::write_frame(const Place& place, const Parts& parts) noexcept
   std::byte* at = place.data + sizeof(memory::FrameHeader);
   if (parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
   if (!parts.key.empty()) {
-    ring::put_bytes<Atomics>(at, parts.key.data(), parts.key.size());
+    put(at, parts.key);
     at += parts.key.size();
   }
   // A loan's value has a length but no bytes yet.
-  if (!parts.value.empty() && parts.value.data() != nullptr)
-    ring::put_bytes<Atomics>(at, parts.value.data(), parts.value.size());
+  if (!parts.value.empty() && parts.value.data() != nullptr) put(at, parts.value);
 }
+
+void PublisherCore::write_frame(Place place, Parts parts) noexcept { put_frame<Way::steady>(place, parts); }
 
 /// The record at `offset` of the seat's ring is ours.
 Position PublisherCore::position_of(const PartitionSeat& seat, std::uint64_t offset) noexcept {
-  return {.partition = static_cast<std::int32_t>(seat.partition.number),
-          .offset = static_cast<Offset>(offset),
+  return {.offset = static_cast<Offset>(offset),
+          .partition = static_cast<std::int32_t>(seat.partition.number),
           .epoch = seat.epoch};
-}
-
-void PublisherCore::committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes) noexcept {
-  seat.end = offset + 1;
-  sticky_bytes_ += bytes;
-  if (sticky_bytes_ >= kStickyBytes) [[unlikely]]
-    next_sticky_partition();
 }
 
 void PublisherCore::wake(PartitionSeat& seat) noexcept {
@@ -120,60 +119,91 @@ void PublisherCore::wake(PartitionSeat& seat) noexcept {
   if (logged_) waker_.mark_dirty(seat.marks->ordinal.load(std::memory_order_relaxed));
 }
 
-[[gnu::noinline]] bool PublisherCore::looked_at_the_clock() noexcept {
-  unattended_ = kUnattendedMost;
-  return !attendance_due(now_ms());
+/// Is there nobody to be woken for what was published, and does the daemon know of it?
+inline bool PublisherCore::nobody_to_tell(const PartitionSeat& seat) const noexcept {
+  // relaxed: as in wake().
+  return !waker_.asleep(seat.partition.wait.records) &&
+         (!logged_ || waker_.is_dirty(seat.marks->ordinal.load(std::memory_order_relaxed)));
 }
 
-/// The stamp of a record; false when it is time to look around. Who stamps records by himself does not pay
-/// for a clock.
-inline bool PublisherCore::stamp(const NewRecord& record, std::int64_t& timestamp_ms) noexcept {
-  if (record.timestamp_ms) {
-    timestamp_ms = *record.timestamp_ms;
-    if (--unattended_ == 0) [[unlikely]]
-      return looked_at_the_clock();
-    // relaxed: a hint; who acts on it takes locks.
-    return !stale_->load(std::memory_order_relaxed);
-  }
-  timestamp_ms = now_ms();
-  return !attendance_due(timestamp_ms);
+[[gnu::noinline]] Position PublisherCore::tell_of(PartitionSeat& seat, std::uint64_t offset) noexcept {
+  wake(seat);
+  return position_of(seat, offset);
+}
+
+/// Who stamps his records does not pay for a clock, but for a look now and then.
+inline bool PublisherCore::unattended_for_long() const noexcept {
+  return lane_->writer.taken() % kUnattendedMost == 0;
+}
+
+/// The time, if it is needed to stamp the record or to look around. False: it is time to look around.
+inline bool PublisherCore::undisturbed(const NewRecord& record, std::int64_t& now) noexcept {
+  // relaxed: a hint; who acts on it takes locks.
+  if (record.timestamp_ms && !unattended_for_long()) return !stale_->load(std::memory_order_relaxed);
+  now = now_ms();
+  return !attendance_due(now);
+}
+
+/// May this record be published without a call? Murmur2 is one.
+inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
+  const bool by_key = !record.key.is_null() && partitions_ != 1 && !record.partition;
+  return !by_key && record.headers.empty() && record.key.size() <= ring::kShortMost &&
+         record.value.size() <= ring::kShortMost;
 }
 
 /// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. No seat: nothing
-/// was published, and publish_one() sees to it from the start. What is put into memory here is little: the
-/// CAS waits for every store before it, those to the stack as well.
-inline PublisherCore::Straight PublisherCore::publish_straight(const NewRecord& record,
-                                                               std::int64_t timestamp_ms) noexcept {
-  const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
+/// was published, and somebody with more patience sees to it from the start. What is put into memory here is
+/// little: the CAS waits for every store before it, those to the stack as well.
+template <PublisherCore::Way way>
+[[gnu::always_inline]] inline PublisherCore::Straight PublisherCore::publish_straight(
+    const NewRecord& record, std::int64_t now) noexcept {
+  constexpr bool kAtOnce = way == Way::at_once;
+  if (kAtOnce && !is_short(record)) [[unlikely]]
+    return {};
+  const std::size_t headers_bytes =
+      kAtOnce || record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
   const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
   // relaxed: a limit, altered at any time.
-  if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost))
-      [[unlikely]]
+  const std::uint64_t most = marks_->max_message_bytes.load(std::memory_order_relaxed);
+  if (payload > most || (!kAtOnce && payload > kPayloadMost)) [[unlikely]]
     return {};
-  std::uint32_t partition = 0;
-  if (choose_partition(record.key, record.partition, partition) != errc::ok) [[unlikely]]
+  std::uint32_t partition = sticky_;
+  if constexpr (kAtOnce) {
+    if (record.partition) partition = static_cast<std::uint32_t>(*record.partition);
+    if (partition >= partitions_) [[unlikely]]
+      return {};
+  } else if (choose_partition(record.key, record.partition, partition) != errc::ok) {
     return {};
+  }
+  ring::LaneWriter<Atomics>& writer = lane_->writer;
+  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
+  if (kAtOnce && !writer.at_hand(bytes)) [[unlikely]]
+    return {};
+  const auto room = kAtOnce ? writer.room_at_hand(bytes) : writer.find_room(bytes, lease_patience());
+  if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
+    return {};
+  put_frame<way>({.data = room.data, .place = room.place, .partition = partition},
+                 {.key = record.key,
+                  .value = record.value,
+                  .headers = record.headers,
+                  .headers_bytes = headers_bytes,
+                  .timestamp_ms = record.timestamp_ms.value_or(now)});
   PartitionSeat& seat = seats_[partition];
   if (seat.ring == nullptr) [[unlikely]]
     return {};
   ring::Ledger<Atomics>& ledger = seat.ring->ledger;
-  ring::LaneWriter<Atomics>& writer = lane_->writer;
-  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
-  const auto room = writer.find_room(bytes, lease_patience());
-  if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
+  std::uint64_t offset = ring::kNotPublished;
+  if constexpr (kAtOnce) {
+    offset = ring::publish_at_once(ledger, room.place);
+  } else {
+    const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
+    if (outcome.status == ring::PublishStatus::committed) offset = outcome.offset;
+  }
+  if (offset == ring::kNotPublished) [[unlikely]]
     return {};
-  write_frame({.data = room.data, .place = room.place, .partition = partition},
-              {.key = record.key,
-               .value = record.value,
-               .headers = record.headers,
-               .headers_bytes = headers_bytes,
-               .timestamp_ms = timestamp_ms});
-  const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
-  if (outcome.status != ring::PublishStatus::committed) [[unlikely]]
-    return {};
-  writer.published(room, ledger, outcome.offset);
-  committed(seat, outcome.offset, bytes);
-  return {.seat = &seat, .offset = outcome.offset};
+  writer.published(room, ledger, offset);
+  count_sticky(headers_bytes + record.key.size() + record.value.size());  // loaded anew: the CAS is behind us
+  return {.seat = &seat, .offset = offset};
 }
 
 /// The same, waiting for whatever is in the way.
@@ -194,7 +224,7 @@ inline PublisherCore::Straight PublisherCore::publish_straight(const NewRecord& 
                .value = record.value,
                .headers = record.headers,
                .headers_bytes = headers_bytes,
-               .timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now});
+               .timestamp_ms = record.timestamp_ms.value_or(now)});
   struct Unpublished {
     Frame* frame;
     ~Unpublished() {
@@ -215,25 +245,45 @@ inline PublisherCore::Straight PublisherCore::publish_straight(const NewRecord& 
   return position;
 }
 
-// flatten: the straight path is one function without a call.
-[[gnu::flatten]] Position PublisherCore::publish(const NewRecord& record) {
+/// Any record, with whatever it takes.
+[[gnu::noinline]] Position PublisherCore::publish_in_full(const NewRecord& record) {
   enter();
-  std::int64_t timestamp_ms = 0;
-  if (!stamp(record, timestamp_ms)) [[unlikely]]
-    return publish_waiting(record);
-  const Straight published = publish_straight(record, timestamp_ms);
+  std::int64_t now = 0;
+  if (!undisturbed(record, now)) return publish_waiting(record);
+  const Straight published = publish_straight<Way::steady>(record, now);
+  return published.seat == nullptr ? publish_waiting(record) : tell_of(*published.seat, published.offset);
+}
+
+/// The usual record. Whatever is not usual is left to a tail call, so that nothing has to be saved on the
+/// stack. With a look at the clock, or without.
+template <bool kClock>
+Position PublisherCore::publish_usual(const NewRecord& record) {
+  std::int64_t now = 0;
+  if constexpr (kClock) now = now_ms();
+  // relaxed: a hint; who acts on it takes locks.
+  if (kClock ? attendance_due(now) : stale_->load(std::memory_order_relaxed)) [[unlikely]]
+    return publish_in_full(record);
+  const Straight published = publish_straight<Way::at_once>(record, now);
   if (published.seat == nullptr) [[unlikely]]
-    return publish_waiting(record);
-  wake(*published.seat);
+    return publish_in_full(record);
+  if (!nobody_to_tell(*published.seat)) [[unlikely]]
+    return tell_of(*published.seat, published.offset);
   return position_of(*published.seat, published.offset);
+}
+
+Position PublisherCore::publish(const NewRecord& record) {
+  if (!may_enter()) [[unlikely]]
+    return publish_in_full(record);
+  const bool clock = !record.timestamp_ms || unattended_for_long();
+  return clock ? publish_usual<true>(record) : publish_usual<false>(record);
 }
 
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   try {
     enter();
-    std::int64_t timestamp_ms = 0;
-    if (stamp(record, timestamp_ms)) {
-      const Straight published = publish_straight(record, timestamp_ms);
+    std::int64_t now = 0;
+    if (undisturbed(record, now)) {
+      const Straight published = publish_straight<Way::steady>(record, now);
       if (published.seat != nullptr) {
         wake(*published.seat);
         return position_of(*published.seat, published.offset);
@@ -263,8 +313,7 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   const std::int64_t now = now_ms();
   bool straight = !attendance_due(now);
   for (const NewRecord& record : records) {
-    const std::int64_t timestamp_ms = record.timestamp_ms ? *record.timestamp_ms : now;
-    if (straight) last = publish_straight(record, timestamp_ms);
+    if (straight) last = publish_straight<Way::steady>(record, now);
     if (last.seat == nullptr || !straight) [[unlikely]] {
       const Position position = publish_waiting(record);
       last = {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
@@ -323,9 +372,10 @@ void PublisherCore::flush(std::chrono::milliseconds timeout) {
   std::vector<DurableTarget> targets;
   for (std::uint32_t partition = 0; partition < partitions_; ++partition) {
     const PartitionSeat& seat = seats_[partition];
-    if (seat.end == 0) continue;
-    targets.push_back(durable_target({.partition = static_cast<std::int32_t>(partition),
-                                      .offset = static_cast<Offset>(seat.end) - 1,
+    const std::uint64_t end = seat.published_end();
+    if (end == 0) continue;
+    targets.push_back(durable_target({.offset = static_cast<Offset>(end) - 1,
+                                      .partition = static_cast<std::int32_t>(partition),
                                       .epoch = seat.epoch}));
     // All are asked for before the first is waited for: one group of syncs.
     waker_.request_sync(seat.marks->ordinal.load(std::memory_order_relaxed));

@@ -63,9 +63,15 @@ struct PartitionSeat {
   const memory::PartitionMarks* marks = nullptr;
   RingSeat* ring = nullptr;                      ///< the newest one; null before the first publish
   std::vector<std::unique_ptr<RingSeat>> rings;  ///< all whose frames are still remembered
-  std::uint64_t end = 0;                         ///< one past the last offset published here
-  std::int32_t epoch = 0;                        ///< of the ring's records
-  bool unwoken = false;                          ///< published into since its sleepers were last woken
+  std::uint64_t end = 0;   ///< one past the last offset published into rings that were left
+  std::int32_t epoch = 0;  ///< of the ring's records
+  bool unwoken = false;    ///< published into since its sleepers were last woken
+
+  /// One past the last offset published here; 0 = none. Not counted along: a store less for every publish.
+  std::uint64_t published_end() const noexcept {
+    const bool used = ring != nullptr && ring->ledger.seen > ring->ledger.ring.base;
+    return used ? ring->ledger.seen : end;
+  }
 };
 
 /// One attachment and what came of it.
@@ -125,11 +131,16 @@ class PublisherCore {
 
   /// What a frame is made of. A view.
   struct Parts {
-    const BytesView& key;
-    const BytesView& value;
+    BytesView key;
+    BytesView value;
     const HeaderList& headers;
     std::size_t headers_bytes = 0;
     std::int64_t timestamp_ms = 0;
+  };
+  /// How far the straight path goes.
+  enum class Way : std::uint8_t {
+    at_once,  ///< a short record without headers, room at hand, nobody else publishing: not a single call
+    steady,   ///< any record; as far as it goes without waiting
   };
   /// What came of the straight path: where the record lies, or no seat.
   struct Straight {
@@ -143,11 +154,13 @@ class PublisherCore {
     std::uint32_t partition = 0;
   };
 
+  /// Records without a key stay in one partition for so many bytes (Kafka's sticky partitioner).
+  static constexpr std::size_t kStickyBytes = 16 * limits::kKiB;
   /// Shared memory does not tell when keeper and worker have died together; the connection does. One look (a
   /// system call) in so many ms bounds what is published to nobody.
   static constexpr std::int64_t kAttendEveryMs = 100;
   /// Who stamps his records looks at the clock no more often than once in so many.
-  static constexpr std::uint32_t kUnattendedMost = 16;
+  static constexpr std::uint64_t kUnattendedMost = 16;
 
   struct OpenLoan {
     Frame frame;
@@ -158,22 +171,37 @@ class PublisherCore {
 
   // publisher_core.cpp: the straight path
   void enter() const;
-  bool looked_at_the_clock() noexcept;
-  bool stamp(const NewRecord& record, std::int64_t& timestamp_ms) noexcept;
-  Straight publish_straight(const NewRecord& record, std::int64_t timestamp_ms) noexcept;
+  bool may_enter() const noexcept;
+  bool unattended_for_long() const noexcept;
+  bool undisturbed(const NewRecord& record, std::int64_t& now) noexcept;
+  bool is_short(const NewRecord& record) const noexcept;
+  template <Way way>
+  Straight publish_straight(const NewRecord& record, std::int64_t now) noexcept;
+  template <bool kClock>
+  Position publish_usual(const NewRecord& record);
+  Position publish_in_full(const NewRecord& record);
+  bool nobody_to_tell(const PartitionSeat& seat) const noexcept;
+  Position tell_of(PartitionSeat& seat, std::uint64_t offset) noexcept;
   Position publish_waiting(const NewRecord& record);
   errc publish_one(const NewRecord& record, std::int64_t now, Patience& patience, Position& position);
   errc choose_partition(BytesView key, std::optional<std::int32_t> wanted,
                         std::uint32_t& partition) const noexcept;
-  void next_sticky_partition() noexcept;
-  void write_frame(const Place& place, const Parts& parts) noexcept;
+  void count_sticky(std::size_t bytes) noexcept {
+    if (partitions_ == 1) return;
+    sticky_bytes_ += bytes;
+    if (sticky_bytes_ < kStickyBytes) return;
+    sticky_bytes_ = 0;
+    sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
+  }
+  template <Way way>
+  void put_frame(Place place, Parts parts) noexcept;
+  void write_frame(Place place, Parts parts) noexcept;
   void wake(PartitionSeat& seat) noexcept;
   std::int64_t now_ms() const noexcept { return precise_time_ ? precise_unix_ms() : coarse_unix_ms(); }
   LeasePatience lease_patience() const noexcept { return {.now_ns = {}, .timeout_ns = lease_timeout_ns_}; }
 
   bool attendance_due(std::int64_t now) const noexcept;
   errc attend_in_time(std::int64_t now, Patience& patience);
-  void committed(PartitionSeat& seat, std::uint64_t offset, std::size_t bytes) noexcept;
   static Position position_of(const PartitionSeat& seat, std::uint64_t offset) noexcept;
   void wake_unwoken() noexcept;
   void wake_partition(std::uint32_t partition) noexcept { wake(seats_[partition]); }
@@ -223,8 +251,7 @@ class PublisherCore {
   std::uint32_t sticky_ = 0;
   std::size_t sticky_bytes_ = 0;
   std::int64_t lease_timeout_ns_ = 0;
-  std::uint32_t unattended_ = kUnattendedMost;  ///< counted down
-  bool unsettled_ = false;                      ///< there is something that will no longer be needed
+  bool unsettled_ = false;  ///< there is something that will no longer be needed
   bool logged_ = true;
   bool precise_time_ = false;
 #ifndef NDEBUG

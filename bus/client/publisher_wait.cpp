@@ -176,7 +176,7 @@ errc PublisherCore::commit_slowly(Frame& frame, ring::PublishOutcome outcome, Pa
   }
   PartitionSeat& seat = seats_[frame.partition];
   frame.lane->writer.published(frame.handle, seat.ring->ledger, outcome.offset);
-  committed(seat, outcome.offset, frame.bytes);
+  count_sticky(frame.bytes - sizeof(memory::FrameHeader));
   position = position_of(seat, outcome.offset);
   return errc::ok;
 }
@@ -223,6 +223,7 @@ errc PublisherCore::enter_ring(PartitionSeat& seat, std::uint32_t generation, Pa
     ring->ledger.ring = held.view;
     ring->ledger.partition = &seat.partition;
     if (!ring->ledger.enter()) continue;
+    seat.end = seat.published_end();
     forget_rings(*here_, seat, nullptr);
     ring->keep = held.keep;
     seat.rings.push_back(std::move(ring));

@@ -63,7 +63,7 @@ TopicLink::TopicLink(std::shared_ptr<BusCore> core, std::string name, std::share
       wait_(map_topic_memory(attached, 1, memory::Kind::wait, memory::Access::read_write,
                              memory::wait_bytes(partitions_))),
       sleeper_(wait_.as<memory::WaitHeader>(), partitions_, sleeper_bit_),
-      waker_(bells_->view, memory::marks_tables(&marks())),
+      waker_(bells_->view, &marks()),
       rings_(partitions_) {}
 
 ring::Partition TopicLink::partition(std::uint32_t number) const {

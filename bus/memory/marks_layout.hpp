@@ -22,7 +22,9 @@ struct MarksHeader {
   Overflow overflow;
   Atomic64 max_message_bytes;  ///< of key, value and headers together; may be altered while attached
   Atomic64 lease_timeout_ms;
-  std::uint8_t reserved[32];
+  Atomic32 sleeper_words;  ///< words of each SleepLine that may have a bit set: the first so many; only grows
+  Atomic32 lease_cells;    ///< lease cells and cursors that may be in use: the first so many; only grows
+  std::uint8_t reserved[24];
 };
 static_assert(sizeof(MarksHeader) == 128 && std::is_standard_layout_v<MarksHeader>);
 static_assert(offsetof(MarksHeader, state) == 64);
@@ -31,6 +33,8 @@ static_assert(offsetof(MarksHeader, storage) == 72);
 static_assert(offsetof(MarksHeader, overflow) == 76);
 static_assert(offsetof(MarksHeader, max_message_bytes) == 80);
 static_assert(offsetof(MarksHeader, lease_timeout_ms) == 88);
+static_assert(offsetof(MarksHeader, sleeper_words) == 96);
+static_assert(offsetof(MarksHeader, lease_cells) == 100);
 
 /// One partition. The first line changes rarely and is read by every publish; the second moves with the disk.
 struct PartitionMarks {

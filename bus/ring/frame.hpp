@@ -29,28 +29,48 @@ void put_header(std::byte* to, const memory::FrameHeader& header) noexcept {
   put(offsetof(memory::FrameHeader, value_bytes), pair(header.value_bytes, header.reserved));
 }
 
-/// Copies `bytes` by `move(at)`, which moves the 16 bytes at `at`, if they are few: without a call, in
-/// ascending order, the last move overlapping the one before. All but the last are at places that do not
-/// depend on the length, so a reader's misses do not wait for the header's. False: not that few.
+/// The longest keys and values that are copied without a call.
+inline constexpr std::size_t kShortMost = 128;
+
+/// Copies `bytes` by `move.operator()<n>(at)`, which moves the n bytes at `at`, if they are few: without a
+/// call, in ascending order, the last move overlapping the one before. From 16 bytes on all but the last are
+/// at places that do not depend on the length, so a reader's misses do not wait for the header's. False: not
+/// that few.
 template <class Move>
 [[gnu::always_inline]] inline bool copy_short(std::size_t bytes, Move&& move) noexcept {
   constexpr std::size_t kMove = 16;
-  constexpr std::size_t kMost = 8 * kMove;
-  if (bytes < kMove || bytes > kMost) return false;
+  if (bytes > kShortMost) return false;
+  if (bytes >= kMove) {
 #pragma GCC unroll 8
-  for (std::size_t at = 0; at < kMost - kMove; at += kMove) {
-    if (at + kMove >= bytes) break;
-    move(at);
+    for (std::size_t at = 0; at < kShortMost - kMove; at += kMove) {
+      if (at + kMove >= bytes) break;
+      move.template operator()<kMove>(at);
+    }
+    move.template operator()<kMove>(bytes - kMove);
+  } else if (bytes >= 8) {
+    move.template operator()<8>(0);
+    move.template operator()<8>(bytes - 8);
+  } else if (bytes >= 4) {
+    move.template operator()<4>(0);
+    move.template operator()<4>(bytes - 4);
+  } else {
+    for (std::size_t at = 0; at < bytes; ++at) move.template operator()<1>(at);
   }
-  move(bytes - kMove);
   return true;
+}
+
+/// Copies a key or value of at most kShortMost bytes into a frame. Without a call.
+template <class A>
+[[gnu::always_inline]] inline void put_short(std::byte* to, const std::byte* from,
+                                             std::size_t bytes) noexcept {
+  copy_short(bytes, [&]<std::size_t n>(std::size_t at) { A::copy_to_shared(to + at, from + at, n); });
 }
 
 /// Copies a key or value into a frame.
 template <class A>
 [[gnu::always_inline]] inline void put_bytes(std::byte* to, const std::byte* from,
                                              std::size_t bytes) noexcept {
-  if (!copy_short(bytes, [&](std::size_t at) { A::copy_to_shared(to + at, from + at, 16); }))
+  if (!copy_short(bytes, [&]<std::size_t n>(std::size_t at) { A::copy_to_shared(to + at, from + at, n); }))
     A::copy_to_shared(to, from, bytes);
 }
 
@@ -58,7 +78,7 @@ template <class A>
 template <class A>
 [[gnu::always_inline]] inline void take_bytes(std::byte* to, const std::byte* from,
                                               std::size_t bytes) noexcept {
-  if (!copy_short(bytes, [&](std::size_t at) { A::copy_from_shared(to + at, from + at, 16); }))
+  if (!copy_short(bytes, [&]<std::size_t n>(std::size_t at) { A::copy_from_shared(to + at, from + at, n); }))
     A::copy_from_shared(to, from, bytes);
 }
 

@@ -26,14 +26,20 @@
 
 namespace busway::ring {
 
-/// One remembered frame.
+/// One remembered frame. Three words: the next publish's CAS waits for every store.
 template <class A>
 struct Remembered {
-  enum class State : std::uint32_t { open, abandoned, published };
+  enum class State : std::uint32_t { published, open, abandoned };
   Ledger<A>* ledger = nullptr;  ///< published: of the ring it went into
   std::uint64_t offset = 0;     ///< published
-  std::uint32_t unit = 0;
-  State state = State::open;
+  std::uint64_t place = 0;      ///< [state:32 | unit:32]
+
+  static constexpr std::uint64_t place_of(std::uint32_t unit, State state) noexcept {
+    return (std::uint64_t{static_cast<std::uint32_t>(state)} << 32) | unit;
+  }
+  std::uint32_t unit() const noexcept { return static_cast<std::uint32_t>(place); }
+  State state() const noexcept { return static_cast<State>(place >> 32); }
+  void set_state(State state) noexcept { place = place_of(unit(), state); }
 };
 
 enum class ReserveStatus : std::uint8_t {
@@ -98,17 +104,24 @@ class LaneWriter {
   /// nothing.
   template <class Clock>
   [[gnu::always_inline]] Room<A> find_room(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
-    const std::uint64_t units = (bytes + unit_mask_) >> unit_shift_;
-    if (units > end_ - next_) [[unlikely]] {
-      Room<A> refused = make_room(units, patience);
+    if (!at_hand(bytes)) [[unlikely]] {
+      Room<A> refused = make_room(units_of(bytes), patience);
       if (refused.status != ReserveStatus::reserved) return refused;
     }
+    return room_at_hand(bytes);
+  }
+
+  /// Is there room for a frame of `bytes` without freeing any?
+  bool at_hand(std::size_t bytes) const noexcept { return units_of(bytes) <= end_ - next_; }
+
+  /// That room.
+  [[gnu::always_inline]] Room<A> room_at_hand(std::size_t bytes) noexcept {
     std::byte* const data = data_ + (std::size_t{next_} << unit_shift_);
     // The lines of a frame like this one, some frames ahead; larger frames overlap their own misses.
     prefetch_to_write(data + kPrefetchAhead);
     prefetch_to_write(data + kPrefetchAhead + limits::kCacheLine);
     return {.status = ReserveStatus::reserved,
-            .units = static_cast<std::uint32_t>(units),
+            .units = static_cast<std::uint32_t>(units_of(bytes)),
             .unit = next_,
             .place = first_place_ + next_,
             .data = data,
@@ -118,9 +131,14 @@ class LaneWriter {
   /// The frame in the room that find_room() just gave was committed at `offset` of `ledger`'s ring.
   [[gnu::always_inline]] void published(const Room<A>& room, Ledger<A>& ledger,
                                         std::uint64_t offset) noexcept {
-    at(last_++) = {
-        .ledger = &ledger, .offset = offset, .unit = room.unit, .state = Remembered<A>::State::published};
-    next_ = room.unit + room.units;
+    if (&ledger != run_ledger_) [[unlikely]] {
+      run_ledger_ = &ledger;
+      run_from_ = last_;
+    }
+    at(last_++) = {.ledger = &ledger,
+                   .offset = offset,
+                   .place = Remembered<A>::place_of(next_, Remembered<A>::State::published)};
+    next_ += room.units;
   }
 
   /// Finds room and takes it: the frame is open until published() or abandon().
@@ -129,8 +147,11 @@ class LaneWriter {
     const Room<A> room = find_room(bytes, patience);
     if (room.status != ReserveStatus::reserved)
       return {.status = room.status, .place = 0, .frame = 0, .data = nullptr, .blocker = room.blocker};
-    at(last_) = {.ledger = nullptr, .offset = 0, .unit = room.unit, .state = Remembered<A>::State::open};
+    at(last_) = {.ledger = nullptr,
+                 .offset = 0,
+                 .place = Remembered<A>::place_of(room.unit, Remembered<A>::State::open)};
     next_ += room.units;
+    run_from_ = last_ + 1;
     return {
         .status = room.status, .place = room.place, .frame = last_++, .data = room.data, .blocker = nullptr};
   }
@@ -140,16 +161,16 @@ class LaneWriter {
     Remembered<A>& entry = at(frame);
     entry.ledger = &ledger;
     entry.offset = offset;
-    entry.state = Remembered<A>::State::published;
+    entry.set_state(Remembered<A>::State::published);
   }
 
   /// The frame will not be published: nobody but us has ever seen its bytes.
   void abandon(std::uint64_t frame) noexcept {
-    at(frame).state = Remembered<A>::State::abandoned;
+    at(frame).set_state(Remembered<A>::State::abandoned);
     // The newest ones give their room back at once: a publisher that gives up at its deadline leaves no
     // trace.
-    while (last_ != first_ && at(last_ - 1).state == Remembered<A>::State::abandoned)
-      next_ = at(--last_).unit;
+    while (last_ != first_ && at(last_ - 1).state() == Remembered<A>::State::abandoned)
+      next_ = at(--last_).unit();
     end_ = next_;  // to be found out anew: next_ may be back before the lane's start
   }
 
@@ -174,6 +195,8 @@ class LaneWriter {
   /// The k-th oldest remembered frame; for tests and for `busway top`.
   const Remembered<A>& oldest(std::uint64_t k = 0) const noexcept { return book_[(first_ + k) & book_mask_]; }
   std::uint32_t next_unit() const noexcept { return next_; }
+  /// Frames taken so far; what was abandoned may be taken again.
+  std::uint64_t taken() const noexcept { return last_; }
 
  private:
   /// A first look at the leases for the oldest frame, and what later looks may use of it (H28).
@@ -189,11 +212,12 @@ class LaneWriter {
 
   static constexpr std::size_t kPrefetchAhead = 1024;
 
+  std::uint64_t units_of(std::size_t bytes) const noexcept { return (bytes + unit_mask_) >> unit_shift_; }
   Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
 
   /// Is there contiguous room? Moves next_ to the lane's start if that is where it is, and end_ along.
   bool fits(std::uint64_t units) noexcept {
-    const std::uint32_t begin = first_ == last_ ? units_ : at(first_).unit;
+    const std::uint32_t begin = first_ == last_ ? units_ : at(first_).unit();
     if (first_ == last_) next_ = 1;
     end_ = next_ <= begin ? begin : units_;
     if (units <= end_ - next_) return true;
@@ -210,7 +234,7 @@ class LaneWriter {
     bool freed = false;
     while (result.status == ReserveStatus::reserved && !fits(units)) {
       const Remembered<A>& oldest = at(first_);
-      result.blocker = oldest.state == Remembered<A>::State::published ? oldest.ledger : nullptr;
+      result.blocker = oldest.state() == Remembered<A>::State::published ? oldest.ledger : nullptr;
       result.status = free_oldest(patience, freed);
     }
     // Before the first byte is overwritten: a reader that sees a new byte sees, after its acquire fence, the
@@ -225,8 +249,8 @@ class LaneWriter {
   ReserveStatus free_oldest(LeasePatience<Clock>& patience, bool& freed) noexcept {
     using State = typename Remembered<A>::State;
     Remembered<A>& frame = at(first_);
-    if (frame.state == State::open) return ReserveStatus::loans;
-    if (frame.state == State::published) {
+    if (frame.state() == State::open) return ReserveStatus::loans;
+    if (frame.state() == State::published) {
       Ledger<A>& ledger = *frame.ledger;
       while (frame.offset >= ledger.safe) {
         if (!advance(*ledger.partition, ledger.ring, frame.offset + 1, want(frame), ledger.seen))
@@ -246,28 +270,45 @@ class LaneWriter {
   /// Forgets the oldest frame, published into `ledger`'s ring and safe, and all behind it that are so too:
   /// the next reservations find room without coming here.
   void forget_safe(Ledger<A>& ledger) noexcept {
+    first_ = first_ >= run_from_ ? first_unsafe_of_run(ledger.safe) : first_unsafe(ledger);
+  }
+
+  std::uint64_t first_unsafe(const Ledger<A>& ledger) noexcept {
     std::uint64_t next = first_ + 1;
-    const std::uint64_t safe = ledger.safe;
     while (next != last_) {
       const Remembered<A>& frame = at(next);
-      if (frame.state != Remembered<A>::State::published || frame.ledger != &ledger || frame.offset >= safe)
+      if (frame.state() != Remembered<A>::State::published || frame.ledger != &ledger ||
+          frame.offset >= ledger.safe)
         break;
       ++next;
     }
-    first_ = next;
+    return next;
+  }
+
+  /// The same of frames that all went into one ring: their offsets grow, so halving finds it.
+  std::uint64_t first_unsafe_of_run(std::uint64_t safe) noexcept {
+    std::uint64_t next = first_ + 1;
+    for (std::uint64_t left = last_ - next; left != 0;) {
+      const std::uint64_t half = left / 2;
+      const bool below = at(next + half).offset < safe;
+      next = below ? next + half + 1 : next;
+      left = below ? left - half - 1 : half;
+    }
+    return next;
   }
 
   /// How far to reclaim at once: an eighth of what is remembered, as far as it lies in the oldest frame's
   /// ring.
   std::uint64_t want(const Remembered<A>& frame) noexcept {
     const Remembered<A>& further = at(first_ + (last_ - first_) / 8);
-    const bool same = further.state == Remembered<A>::State::published && further.ledger == frame.ledger;
+    const bool same = further.state() == Remembered<A>::State::published && further.ledger == frame.ledger;
     return same ? further.offset + 1 : frame.offset + 1;
   }
 
   static bool nothing_leased(const WaitView<A>& wait) noexcept {
     std::uint64_t any = memory::kLeaseNone;
-    for (std::uint32_t cell = 0; cell < wait.cells; ++cell)
+    const std::uint32_t cells = wait.cells_in_use();
+    for (std::uint32_t cell = 0; cell < cells; ++cell)
       any |= wait.leases[cell].load(std::memory_order_acquire);  // as in learn_safe()
     return any == memory::kLeaseNone;
   }
@@ -291,7 +332,8 @@ class LaneWriter {
     }
     const bool same_cells = scan_.partition == ledger.partition;
     std::uint64_t safe = scan_.bound;
-    for (std::uint32_t cell = 0; cell < wait.cells; ++cell) {
+    const std::uint32_t cells = wait.cells_in_use();
+    for (std::uint32_t cell = 0; cell < cells; ++cell) {
       // acquire: pairs with the holder's release: its last look at the bytes is over.
       const std::uint64_t lease = wait.leases[cell].load(std::memory_order_acquire);
       if (first) {
@@ -315,7 +357,8 @@ class LaneWriter {
               LeasePatience<Clock>& patience) noexcept {
     const std::int64_t now = std::max<std::int64_t>(patience.now_ns(), 1);
     bool revoked = false;
-    for (std::uint32_t cell = 0; cell < partition.wait.cells; ++cell) {
+    const std::uint32_t cells = partition.wait.cells_in_use();
+    for (std::uint32_t cell = 0; cell < cells; ++cell) {
       std::uint64_t lease = scan_.cells[cell];
       if (!lease_counts(lease) || lease_offset(lease) > offset) continue;
       std::int64_t& since = scan_.since_ns[cell];
@@ -334,8 +377,10 @@ class LaneWriter {
   std::byte* data_;
   Remembered<A>* book_;
   std::uint64_t book_mask_;
-  std::uint64_t first_ = 0;  ///< handle of the oldest remembered frame
-  std::uint64_t last_ = 0;   ///< handle that the next frame gets
+  std::uint64_t first_ = 0;     ///< handle of the oldest remembered frame
+  std::uint64_t last_ = 0;      ///< handle that the next frame gets
+  std::uint64_t run_from_ = 0;  ///< from this handle on all frames were published into run_ledger_'s ring
+  const Ledger<A>* run_ledger_ = nullptr;
   std::uint32_t next_ = 1;   ///< unit where the next frame goes, if it fits
   std::uint32_t end_ = 1;    ///< units from next_ up to here are free
   std::uint64_t unit_mask_;  ///< bytes of a unit - 1

@@ -44,6 +44,9 @@ enum class PublishStatus : std::uint8_t {
   corrupt,       ///< the ring holds what no publisher writes
 };
 
+/// Instead of an offset: offsets are below 2^48.
+inline constexpr std::uint64_t kNotPublished = ~std::uint64_t{0};
+
 struct [[nodiscard]] PublishOutcome {
   PublishStatus status = PublishStatus::corrupt;
   FenceReason reason = FenceReason::unknown;
@@ -57,6 +60,7 @@ inline constexpr std::uint64_t kReclaimShare = 16;
 /// What one look at an offset led to.
 enum class Turn : std::uint8_t {
   settled,  ///< the outcome stands
+  full,     ///< make_slots(), then afresh
   again,    ///< somebody else was quicker: the same offset
   further,  ///< it is taken: the next one
   afresh,   ///< we were behind, or `reclaimed` has moved: from the hints
@@ -71,16 +75,15 @@ std::uint64_t hinted_end(const RingView<A>& ring) noexcept {
                   ring.reclaimed->load(std::memory_order_acquire));
 }
 
-/// The ring is full: makes room behind `offset`.
+/// The ring is full: makes room behind `offset`. False: there is none to be made yet.
 template <class A>
-[[gnu::noinline]] Turn make_slots(const Ledger<A>& ledger, std::uint64_t offset) noexcept {
+bool make_slots(const Ledger<A>& ledger, std::uint64_t offset) noexcept {
   const RingView<A>& ring = ledger.ring;
   const std::uint64_t need = offset - ring.mask + 1;
-  const bool moved = advance(*ledger.partition, ring, need, need + ring.size() / kReclaimShare, offset);
-  return moved ? Turn::afresh : Turn::settled;
+  return advance(*ledger.partition, ring, need, need + ring.size() / kReclaimShare, offset);
 }
 
-/// Commits at `offset` if it is the log end.
+/// Commits at `offset` if it is the log end. Without a call.
 template <class A>
 [[gnu::always_inline]] inline Turn commit_at(Ledger<A>& ledger, std::uint32_t place, std::uint64_t offset,
                                              PublishOutcome& outcome) noexcept {
@@ -109,10 +112,8 @@ template <class A>
   if (offset < reclaimed) [[unlikely]]
     return Turn::afresh;
   // One slot always stays free for the daemon's fence (H27).
-  if (offset - reclaimed >= ring.mask) [[unlikely]] {
-    outcome = {PublishStatus::wait_slots, FenceReason::unknown, offset};
-    return make_slots(ledger, offset);
-  }
+  if (offset - reclaimed >= ring.mask) [[unlikely]]
+    return Turn::full;
   // THE COMMIT. release: the frame's bytes come before; seq_cst: a sleeper announces itself, then looks at
   // this slot, we set it, then look who sleeps (sleep.hpp). Failure learns nothing: the slot is loaded again.
   if (!slot.compare_exchange_strong(word, slot_word(lap, place), std::memory_order_seq_cst,
@@ -132,6 +133,10 @@ template <class A>
   PublishOutcome outcome;
   bool hinted = false;
   while (turn != Turn::settled) {
+    if (turn == Turn::full) {
+      if (!make_slots(ledger, offset)) return {PublishStatus::wait_slots, FenceReason::unknown, offset};
+      turn = Turn::afresh;
+    }
     if (turn == Turn::further) ++offset;
     if (turn == Turn::afresh || (turn == Turn::further && !hinted)) {
       A::restart();
@@ -144,14 +149,25 @@ template <class A>
   return outcome;
 }
 
+/// Publishes the frame at `place` as publish() does if nothing is in the way: no walk, no full ring, no
+/// fence. Its offset, or kNotPublished: nothing was done, publish() sees to it. Where this publisher's last
+/// record was there is often nothing behind it: no need for the hints.
+template <class A>
+[[gnu::always_inline]] inline std::uint64_t publish_at_once(Ledger<A>& ledger, std::uint32_t place) noexcept {
+  A::restart();
+  PublishOutcome outcome;
+  const std::uint64_t offset = ledger.seen;
+  const Turn turn = commit_at(ledger, place, offset, outcome);
+  return turn == Turn::settled && outcome.status == PublishStatus::committed ? offset : kNotPublished;
+}
+
 /// Publishes the frame at `place`, whose bytes are in the lane. `ledger` must be entered. Returns only
 /// what the caller must act upon; after wait_* it waits for space (and looks at the partition's state) and
 /// calls again. Source of the algorithm: docs/ring.md.
 template <class A>
 [[gnu::always_inline]] inline PublishOutcome publish(Ledger<A>& ledger, std::uint32_t place) noexcept {
   A::restart();
-  // Where this publisher's last record was there is often nothing behind it: no need for the hints.
-  const std::uint64_t offset = ledger.seen;
+  const std::uint64_t offset = ledger.seen;  // as in publish_at_once()
   PublishOutcome outcome;
   const Turn turn = commit_at(ledger, place, offset, outcome);
   if (turn != Turn::settled) [[unlikely]]

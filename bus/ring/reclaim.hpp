@@ -31,7 +31,8 @@ std::uint64_t reclaimable(const PartitionView<A>& partition, std::uint64_t seen)
   // (H13): either the scan below meets its cursor, or its walk starts at or beyond `seen`.
   A::fence(std::memory_order_seq_cst);
   std::uint64_t least = seen;
-  for (std::uint32_t cell = 0; cell < partition.wait.cells; ++cell)
+  const std::uint32_t cells = partition.wait.cells_in_use();
+  for (std::uint32_t cell = 0; cell < cells; ++cell)
     // acquire: pairs with the subscriber's release store: it has done with the bytes below. An empty cell is
     // all ones.
     least = std::min(least, partition.wait.cursors[cell].load(std::memory_order_acquire));
@@ -65,7 +66,8 @@ bool advance(const PartitionView<A>& partition, const RingView<A>& ring, std::ui
 /// `reclaimed`.
 template <class A>
 bool leases_above(const WaitView<A>& wait, std::uint64_t offset) noexcept {
-  for (std::uint32_t cell = 0; cell < wait.cells; ++cell) {
+  const std::uint32_t cells = wait.cells_in_use();
+  for (std::uint32_t cell = 0; cell < cells; ++cell) {
     // acquire: pairs with the holder's release: its last look at the bytes is over.
     const std::uint64_t lease = wait.leases[cell].load(std::memory_order_acquire);
     if (lease_counts(lease) && lease_offset(lease) < offset) return false;

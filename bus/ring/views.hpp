@@ -7,6 +7,7 @@
 // words behind it are atomics.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -80,7 +81,15 @@ struct WaitView {
   SleepersView<A> durable;
   typename A::u64* leases = nullptr;
   typename A::u64* cursors = nullptr;
-  std::uint32_t cells = 0;  ///< of leases, and of cursors; at most A::kLeaseCells
+  std::uint32_t cells = 0;                       ///< of leases, and of cursors; at most A::kLeaseCells
+  const typename A::u32* cells_given = nullptr;  ///< in `marks`: only the first so many; null = all
+
+  /// The cells to look at: call it where a cell would be looked at, after the fence. Who misses a cell that
+  /// is being given out missed what its holder stores there later, too.
+  std::uint32_t cells_in_use() const noexcept {
+    // acquire: pairs with the daemon's store, made before the holder learns its cell.
+    return cells_given == nullptr ? cells : std::min(cells, cells_given->load(std::memory_order_acquire));
+  }
 };
 
 /// What may be overwritten in a partition's rings.
@@ -145,7 +154,8 @@ inline MarksView<memory::StdAtomics> view_marks(memory::MarksHeader* header,
           .lanes = limits::kLanesPerTopic};
 }
 
-inline WaitView<memory::StdAtomics> view_wait(memory::WaitHeader* header, std::uint32_t partition) noexcept {
+inline WaitView<memory::StdAtomics> view_wait(const memory::MarksHeader* marks, memory::WaitHeader* header,
+                                              std::uint32_t partition) noexcept {
   memory::PartitionWait& wait = memory::wait_partitions(header)[partition];
   constexpr std::uint32_t kWords = limits::kSleepersPerTopic / 64;
   return {.records = {wait.records.words, kWords},
@@ -153,7 +163,8 @@ inline WaitView<memory::StdAtomics> view_wait(memory::WaitHeader* header, std::u
           .durable = {wait.durable.words, kWords},
           .leases = wait.leases,
           .cursors = wait.cursors,
-          .cells = limits::kSubscribersWithCells};
+          .cells = limits::kSubscribersWithCells,
+          .cells_given = &marks->lease_cells};
 }
 
 inline Reclaim reclaim_policy(memory::Storage storage, memory::Overflow overflow) noexcept {
@@ -170,7 +181,7 @@ inline std::optional<Partition> view_partition(memory::MarksHeader* marks, std::
       memory::wait_bytes(partition + 1) > wait_bytes)
     return std::nullopt;
   return Partition{.marks = view_marks(marks, partition),
-                   .wait = view_wait(wait, partition),
+                   .wait = view_wait(marks, wait, partition),
                    .reclaim = reclaim_policy(marks->storage, marks->overflow),
                    .number = partition};
 }

@@ -19,19 +19,28 @@ using Sleepers = ring::SleepersView<memory::StdAtomics>;
 class Waker {
  public:
   Waker() = default;
-  Waker(const BellsView& bells, const memory::MarksTables* tables) noexcept
-      : bells_(bells), tables_(tables) {}
+  Waker(const BellsView& bells, const memory::MarksHeader* marks) noexcept : bells_(bells), marks_(marks) {}
+
+  /// Is anybody to be rung who sleeps on this line? One word holds the bits of the first 64 processes.
+  bool asleep(const Sleepers& sleepers) const noexcept {
+    // seq_cst, both: after what the caller made true; the first pairs with announce(), the second with
+    // Topic::give_bit(). Beyond one word nobody is told apart: wake_sleepers() looks.
+    return sleepers.words[0].load(std::memory_order_seq_cst) != 0 ||
+           marks_->sleeper_words.load(std::memory_order_seq_cst) > 1;
+  }
 
   /// Rings everybody who sleeps on this line.
   void wake(const Sleepers& sleepers) const noexcept {
-    const memory::Atomic64* const words = sleepers.words;
-    std::uint64_t any = 0;
-#pragma GCC unroll 8
-    for (std::uint32_t word = 0; word < limits::kSleepersPerTopic / 64; ++word)  // = sleepers.count
-      // seq_cst: after what the caller made true; pairs with announce().
-      any |= words[word].load(std::memory_order_seq_cst);
-    if (any != 0) [[unlikely]]
+    if (asleep(sleepers)) [[unlikely]]
       wake_sleepers(sleepers);
+  }
+
+  /// Does the daemon know already that the partition with this ordinal has something to drain?
+  bool is_dirty(std::uint32_t ordinal) const noexcept {
+    // seq_cst: as in ring::mark_dirty().
+    return ordinal < limits::kPartitionsPerDaemon &&
+           (bells_.header->dirty[ordinal / 64].load(std::memory_order_seq_cst) &
+            (std::uint64_t{1} << (ordinal % 64))) != 0;
   }
 
   /// The partition with this ordinal has something to drain.
@@ -55,7 +64,7 @@ class Waker {
   [[gnu::cold, gnu::noinline]] void ring_daemon() const noexcept;
 
   BellsView bells_;
-  const memory::MarksTables* tables_ = nullptr;
+  const memory::MarksHeader* marks_ = nullptr;
 };
 
 }  // namespace busway::wait

@@ -111,10 +111,10 @@ struct NewRecord {
   std::optional<std::int32_t> partition{};
 };
 
-/// Where a record went.
+/// Where a record went. Two words, so that it is returned in registers.
 struct Position {
-  std::int32_t partition = 0;
   Offset offset = 0;
+  std::int32_t partition = 0;
   std::int32_t epoch = 0;  ///< leader epoch under which the offset was given
   friend bool operator==(const Position&, const Position&) = default;
 };

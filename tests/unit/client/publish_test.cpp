@@ -13,7 +13,7 @@ TEST_F(Publishing, GivesOffsetsInOrder) {
   bus_.create_topic("t");
   auto publisher = bus_.publisher("t");
   for (Offset offset = 0; offset < 100; ++offset)
-    EXPECT_EQ(publisher.publish({.value = "v"}), (Position{0, offset, 0}));
+    EXPECT_EQ(publisher.publish({.value = "v"}), (Position{.offset = offset, .partition = 0, .epoch = 0}));
 }
 
 TEST_F(Publishing, CarriesEverythingARecordHas) {
@@ -138,7 +138,7 @@ TEST_F(Publishing, PublishesBatchesInOrder) {
   for (int i = 0; i < 100; ++i) values.push_back(std::to_string(i));
   std::vector<NewRecord> batch;
   for (const std::string& value : values) batch.push_back({.value = value, .partition = 1});
-  EXPECT_EQ(publisher.publish_batch(batch), (Position{1, 99, 0}));
+  EXPECT_EQ(publisher.publish_batch(batch), (Position{.offset = 99, .partition = 1, .epoch = 0}));
   auto subscriber = bus_.subscriber("t", {.from = earliest, .partitions = {1}});
   EXPECT_EQ(read_all(subscriber), numbers(0, 100));
 }

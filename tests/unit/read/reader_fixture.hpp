@@ -90,6 +90,7 @@ class ReaderTest : public ::testing::Test, protected Source {
     auto* header = marks_region_->as<memory::MarksHeader>();
     header->storage = storage;
     header->overflow = overflow;
+    header->lease_cells.store(limits::kSubscribersWithCells);
     header->partitions = 1;
     marks().granted.store(1'000'000);
     marks().epoch.store(3);

@@ -59,6 +59,7 @@ class Topic {
     auto* header = marks_.as<memory::MarksHeader>();
     header->storage = reclaim == Reclaim::logged ? memory::Storage::logged : memory::Storage::memory;
     header->overflow = reclaim == Reclaim::block ? memory::Overflow::block : memory::Overflow::drop_oldest;
+    header->lease_cells.store(limits::kSubscribersWithCells);
     partition = *view_partition(header, marks_.bytes(), wait_.as<memory::WaitHeader>(), wait_.bytes(), 0);
     for (std::uint32_t cell = 0; cell < partition.wait.cells; ++cell)
       partition.wait.cursors[cell].store(memory::kCursorNone, std::memory_order_relaxed);

@@ -35,8 +35,10 @@ class WaitTest : public ::testing::Test {
   /// The daemon gives session `session` the sleeper bit `bit`.
   void give_bit(std::uint32_t bit, std::uint32_t session) const {
     tables().sleeper_session[bit].store(session + 1);
+    memory::Atomic32& words = marks_.as<memory::MarksHeader>()->sleeper_words;
+    words.store(std::max(words.load(), bit / 64 + 1));
   }
-  Waker waker() const { return Waker(bells_of(0), &tables()); }
+  Waker waker() const { return Waker(bells_of(0), marks_.as<memory::MarksHeader>()); }
   memory::WaitHeader* wait_header() const { return wait_.as<memory::WaitHeader>(); }
   memory::PartitionWait& partition(std::uint32_t number) const {
     return memory::wait_partitions(wait_header())[number];
