@@ -27,6 +27,8 @@ class alignas(2 * limits::kCacheLine) RingWriter {
       : partition_(room.topic.partition), publisher_(room.topic, lane_bytes / limits::kUnitBytesLeast) {}
 
   void publish(const std::string& value) noexcept {
+    ring::test::StdLedger& ledger = *publisher_.ledgers.back();
+    ring::prefetch_commit(ledger);
     auto room = publisher_.find_room(value.size());
     while (room.status != ring::ReserveStatus::reserved) [[unlikely]] {
         pause_as_streaming();
@@ -41,7 +43,6 @@ class alignas(2 * limits::kCacheLine) RingWriter {
                                                      .reserved = 0});
     ring::put_bytes<memory::StdAtomics>(room.data + sizeof(memory::FrameHeader),
                                         reinterpret_cast<const std::byte*>(value.data()), value.size());
-    ring::test::StdLedger& ledger = *publisher_.ledgers.back();
     ring::PublishOutcome outcome = ring::publish(ledger, room.place);
     while (outcome.status != ring::PublishStatus::committed) [[unlikely]] {
         pause_as_streaming();
@@ -72,7 +73,8 @@ class alignas(2 * limits::kCacheLine) RingReader {
 
   /// The next record, waited for without a pause.
   void read_one() noexcept {
-    while (look() != ring::ReadStatus::record) continue;
+    const std::byte* const guess = ring::behind(found_, topic_.resolver());
+    while (look() != ring::ReadStatus::record) ring::prefetch_frame(guess);
     ++offset_;
   }
 

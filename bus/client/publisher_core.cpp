@@ -175,6 +175,8 @@ template <PublisherCore::Way way>
   } else if (choose_partition(record.key, record.partition, partition) != errc::ok) {
     return {};
   }
+  if (const RingSeat* const ring = seats_[partition].ring; ring != nullptr) [[likely]]
+    ring::prefetch_commit(ring->ledger);
   ring::LaneWriter<Atomics>& writer = lane_->writer;
   const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
   if (kAtOnce && !writer.at_hand(bytes)) [[unlikely]]

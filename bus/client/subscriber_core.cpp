@@ -213,17 +213,22 @@ void SubscriberCore::Round::note(read::Progress progress) noexcept {
 
 /// Ends the poll with an exception where reading cannot go on.
 void SubscriberCore::judge(const Seat& seat, read::Progress progress) {
-  const std::string place = "partition " + std::to_string(seat.reader.number()) + " of topic " + topic_;
+  if (progress == read::Progress::deleted || progress == read::Progress::lost ||
+      progress == read::Progress::corrupt) [[unlikely]]
+    condemn(seat, progress);
+}
+
+[[gnu::cold, gnu::noinline]] void SubscriberCore::condemn(const Seat& seat, read::Progress progress) {
   if (progress == read::Progress::deleted)
     throw Error(errc::topic_deleted, "topic " + topic_ + " was deleted");
+  const std::string record = "record " + std::to_string(seat.reader.offset()) + " of partition " +
+                             std::to_string(seat.reader.number()) + " of topic " + topic_;
   if (progress == read::Progress::lost)
     throw Error(errc::offset_out_of_range,
-                "record " + std::to_string(seat.reader.offset()) + " of " + place +
-                    " is gone (retention.ms, retention.bytes), and this subscriber is to "
-                    "stop then: seek to go on");
-  if (progress == read::Progress::corrupt)
-    throw Error(errc::corrupt, "record " + std::to_string(seat.reader.offset()) + " of " + place +
-                                   " cannot be read: the ring or the log does not check out");
+                record +
+                    " is gone (retention.ms, retention.bytes), and this subscriber is to stop then: "
+                    "seek to go on");
+  throw Error(errc::corrupt, record + " cannot be read: the ring or the log does not check out");
 }
 
 /// One round over the partitions. True: there are records.
@@ -289,6 +294,8 @@ bool SubscriberCore::wait_for_records(std::chrono::nanoseconds timeout, Collect&
   wait::Spinner spinner(std::min<std::chrono::nanoseconds>(options_.spin, timeout), streaming_);
   while (spinner.turn()) {
     if (any_ready() && collect(deadline)) return true;
+    if (streaming_) continue;
+    for (const auto& seat : station_->seats) seat->reader.expect();
   }
   wait::Backoff backoff = wait::sleep_backoff();
   wait::Backoff nap(kNapFirst, kNapMost);

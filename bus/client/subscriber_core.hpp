@@ -123,6 +123,7 @@ class SubscriberCore {
 
   bool collect(const LazyDeadline& deadline);
   void judge(const Seat& seat, read::Progress progress);
+  [[noreturn]] void condemn(const Seat& seat, read::Progress progress);
   void after_reading(Seat& seat) noexcept;
   bool any_ready() const noexcept;
   template <class Collect>

@@ -68,8 +68,8 @@ Watch PartitionReader::watch() const {
 bool PartitionReader::ready() const noexcept {
   const auto& marks = partition_.marks;
   if (options_.durable_only) return marks.durable->load(std::memory_order_seq_cst) > offset_;
-  if (ring_.keep != nullptr) return ring::readable_now(partition_, ring_.view, offset_, fence_known_);
-  return watch().ready();
+  if (ring_.keep == nullptr) return watch().ready();
+  return ring::readable_now(partition_, ring_.view, offset_, fence_known_);
 }
 
 Progress PartitionReader::read(RecordBatch& into) {
@@ -112,6 +112,7 @@ bool PartitionReader::read_ring(RecordBatch& into, Progress& progress) {
   const std::size_t before = into.size();
   const ring::ReadStatus status = copy_run(into, found);
   if (into.size() > before) {
+    guess_ = ring::behind(found, *lanes_);
     counters_.delivered += into.size() - before;
     lane_attempts_ = 0;
     log_.reset();
@@ -457,6 +458,7 @@ std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_
     ++counters_.delivered;
     each(record);
   }
+  if (count != 0) guess_ = ring::behind(found, *lanes_);
   return count;
 }
 

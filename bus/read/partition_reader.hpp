@@ -99,6 +99,8 @@ class PartitionReader {
   std::uint64_t register_cursor(memory::Atomic64& cursor);
 
   bool ready() const noexcept;
+  /// For somebody who waits for one record and spins: brings its lines here together with its slot's.
+  void expect() const noexcept { ring::prefetch_frame(guess_); }
   Watch watch() const;
   const ReaderCounters& counters() const noexcept { return counters_; }
   bool logged() const noexcept { return partition_.reclaim == ring::Reclaim::logged; }
@@ -140,7 +142,8 @@ class PartitionReader {
   std::unique_ptr<LogCursor> log_;  // while behind the ring
   std::uint64_t offset_ = 0;
   ReaderCounters counters_;
-  std::uint32_t newest_named_ = 0;  // by marks, when we last chose a ring
+  std::uint32_t newest_named_ = 0;    // by marks, when we last chose a ring
+  const std::byte* guess_ = nullptr;  // ring::behind() the last record
   unsigned lane_attempts_ = 0;
   bool in_log_ = false;
   bool overtaken_ = false;    // the ring said so just now: `written` must be beyond

@@ -14,6 +14,7 @@
 
 #include "bus/memory/lane_layout.hpp"
 #include "bus/ring/frame.hpp"
+#include "bus/ring/prefetch.hpp"
 #include "bus/ring/slot.hpp"
 #include "bus/ring/views.hpp"
 
@@ -149,6 +150,27 @@ template <class A, class Resolve>
     A::restart();
   }
   return unknown ? ReadStatus::unknown_lane : ReadStatus::corrupt;
+}
+
+/// Where the frame behind the one that was just read lies, if its publisher is the next one, too: a guess,
+/// and an address to prefetch, not to read.
+template <class Resolve>
+const std::byte* behind(const Found& found, Resolve&& resolve) noexcept {
+  const LaneSpan lane = resolve(found.lane, found.lane_generation);
+  if (lane.data == nullptr) return nullptr;
+  const std::size_t units =
+      (sizeof(memory::FrameHeader) + found.body_bytes + (std::size_t{1} << lane.unit_shift) - 1) >>
+      lane.unit_shift;
+  return lane.data + ((place_unit(found.header.place) + units) << lane.unit_shift);
+}
+
+/// Asks for the first lines of the frame that somebody waits for, at `guess`. It keeps the lines' way here
+/// off the round trip, since they come together with the slot's, not after it; a publisher that streams would
+/// have to fetch them back.
+inline void prefetch_frame(const std::byte* guess) noexcept {
+  if (guess == nullptr) return;
+  prefetch_to_read(guess);
+  prefetch_to_read(guess + limits::kCacheLine);
 }
 
 /// A lease: nothing at or above its offset is overwritten while it is held, unless it is revoked. It covers
