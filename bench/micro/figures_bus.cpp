@@ -88,6 +88,9 @@ class WakeUp final : public Comparison {
   Conversation talk_{0us};
 };
 
+/// Records of a batch, where there are batches.
+constexpr std::size_t kBatch = 16;
+
 enum class Stamp { given, by_publisher, once_a_batch };
 
 /// What a publish costs beyond the copy of its bytes, with nobody attached that would have to be woken,
@@ -115,8 +118,6 @@ class PublishCost final : public Comparison {
   }
 
  private:
-  static constexpr std::size_t kBatch = 16;
-
   template <class Do>
   static double each_ns(Do&& once) {
     constexpr std::size_t kPerBurst = 250;
@@ -150,13 +151,18 @@ class PublishCost final : public Comparison {
   std::atomic<std::uint64_t> word_{0};
 };
 
+enum class Giving { one_by_one, batches };
 enum class Taking { copies, in_place };
 
 /// A stream from one core to the other of which nothing is lost and every byte is read.
 class Stream final : public Comparison {
  public:
-  Stream(std::size_t value_bytes, std::size_t count, std::size_t ideal_records, Taking taking)
-      : value_(value_bytes, 'x'), count_(scaled(count)), ideal_records_(ideal_records), taking_(taking) {
+  Stream(std::size_t value_bytes, std::size_t count, std::size_t ideal_records, Giving giving, Taking taking)
+      : value_(value_bytes, 'x'),
+        count_(scaled(count) / kBatch * kBatch),
+        ideal_records_(ideal_records),
+        giving_(giving),
+        taking_(taking) {
     const std::string topic = room_.memory_topic(true);
     to_ = std::make_unique<Publisher>(there_.publisher(topic));
     from_ = std::make_unique<Subscriber>(here_.subscriber(topic));
@@ -179,7 +185,12 @@ class Stream final : public Comparison {
  private:
   void publish() {
     const NewRecord record{.value = value_, .timestamp_ms = 1};
-    for (std::size_t i = 0; i < count_; ++i) to_->publish(record);
+    if (giving_ == Giving::one_by_one) {
+      for (std::size_t i = 0; i < count_; ++i) to_->publish(record);
+      return;
+    }
+    const std::vector<NewRecord> batch(kBatch, record);
+    for (std::size_t i = 0; i < count_; i += kBatch) to_->publish_batch(batch);
   }
   void take() {
     std::uint64_t sum = 0;
@@ -201,6 +212,7 @@ class Stream final : public Comparison {
   std::string value_;
   std::size_t count_;
   std::size_t ideal_records_;
+  Giving giving_;
   Taking taking_;
   BusRoom room_;
   Bus here_ = room_.connect();
@@ -215,12 +227,12 @@ Figure publish_cost(const std::string& name, Stamp stamp, double target) {
           }};
 }
 
-Figure stream(const std::string& name, std::size_t value_bytes, Taking taking, double target) {
+Figure stream(const std::string& name, std::size_t value_bytes, Giving giving, Taking taking, double target) {
   const bool small = value_bytes < limits::kKiB;
   const std::size_t count = small ? 200'000 : 2'000;
   const std::size_t ideal_records = small ? 1024 : 16;
   return {.name = "bus/" + name, .unit = "M/s", .bound = Bound::at_least, .target = target, .prepare = [=] {
-            return std::make_unique<Stream>(value_bytes, count, ideal_records, taking);
+            return std::make_unique<Stream>(value_bytes, count, ideal_records, giving, taking);
           }};
 }
 
@@ -234,10 +246,12 @@ void add_bus_figures(Figures& figures) {
   figures.push_back(publish_cost("publish_64B", Stamp::given, 1.5));
   figures.push_back(publish_cost("publish_stamped_64B", Stamp::by_publisher, 2.0));
   figures.push_back(publish_cost("publish_batch_64B", Stamp::once_a_batch, 2.0));
-  figures.push_back(stream("stream_64B", 64, Taking::copies, 0.6));
-  figures.push_back(stream("stream_in_place_64B", 64, Taking::in_place, 0.6));
-  figures.push_back(stream("stream_64KiB", 64 * limits::kKiB, Taking::copies, 0.8));
-  figures.push_back(stream("stream_in_place_64KiB", 64 * limits::kKiB, Taking::in_place, 0.8));
+  constexpr std::size_t kLarge = 64 * limits::kKiB;
+  figures.push_back(stream("stream_64B", 64, Giving::one_by_one, Taking::copies, 0.6));
+  figures.push_back(stream("stream_batches_64B", 64, Giving::batches, Taking::copies, 0.6));
+  figures.push_back(stream("stream_in_place_64B", 64, Giving::one_by_one, Taking::in_place, 0.6));
+  figures.push_back(stream("stream_64KiB", kLarge, Giving::one_by_one, Taking::copies, 0.8));
+  figures.push_back(stream("stream_in_place_64KiB", kLarge, Giving::one_by_one, Taking::in_place, 0.8));
   figures.push_back(
       {.name = "bus/wake_up_64B", .unit = "ns", .prepare = [] { return std::make_unique<WakeUp>(); }});
 }

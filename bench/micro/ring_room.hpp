@@ -73,7 +73,7 @@ class alignas(2 * limits::kCacheLine) RingReader {
 
   /// The next record, waited for without a pause.
   void read_one() noexcept {
-    const std::byte* const guess = ring::behind(found_, topic_.resolver());
+    const std::byte* const guess = ring::behind_last(topic_.partition, ring_, offset_, topic_.resolver());
     while (look() != ring::ReadStatus::record) ring::prefetch_frame(guess);
     ++offset_;
   }

@@ -130,6 +130,7 @@ class SubscriberCore {
   bool wait_for_records(std::chrono::nanoseconds timeout, Collect&& collect);
   bool sleep_turn(const Deadline& deadline, wait::Backoff& backoff, wait::Backoff& nap);
   void look_after_link();
+  void keep_distance(std::chrono::nanoseconds timeout) const noexcept;
   void purge() noexcept;
   void give_back(std::size_t index) noexcept;
   bool show_round(const LazyDeadline& deadline, const std::function<void(const Record&)>& each,
@@ -151,6 +152,7 @@ class SubscriberCore {
   std::uint32_t polls_ = 0;
   Round round_;                                             // the last one
   bool streaming_ = false;                                  // the last poll gave several records
+  bool caught_up_ = false;                                  // it gave a stream's, and all there were
   const ring::Lease<memory::StdAtomics>* lease_ = nullptr;  // held while a callback looks in place
 
   // Asynchronous use.

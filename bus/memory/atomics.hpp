@@ -3,12 +3,13 @@
 // The ring's algorithm (bus/ring) is templated on a policy like StdAtomics, so that the interleaving checker
 // (tests/interleave) can drive it with atomics of its own, one access at a time.
 //
-// A policy has: u32, u64 (atomic words), kLeaseCells (how many a publisher keeps room for), fence(order),
-// restart() (see there), and copies between private memory and frame bytes. Frame bytes race by design (a
-// lapped reader copies bytes that are being overwritten, then throws the copy away); a policy for a checker
-// or for the thread sanitizer makes them relaxed atomic words.
+// A policy has: u32, u64 (atomic words), kLeaseCells (how many a publisher keeps room for), kPrefetches,
+// fence(order), restart() (see there), copies between private memory and frame bytes, and loads of a frame's
+// words. Frame bytes race by design (a lapped reader copies bytes that are being overwritten, then throws the
+// copy away); a policy for a checker or for the thread sanitizer makes them relaxed atomic words.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,9 @@ struct StdAtomics {
   using u32 = Atomic32;
   using u64 = Atomic64;
   static constexpr std::uint32_t kLeaseCells = limits::kSubscribersWithCells;
+
+  /// Are loads that only tell what to prefetch made? They decide nothing: a checker does without.
+  static constexpr bool kPrefetches = true;
 
   /// Stands where a loop starts over, having kept nothing of what it loaded: a checker may forget those loads
   /// too.
@@ -59,6 +63,16 @@ struct StdAtomics {
 #else
     std::memcpy(to, from, bytes);
 #endif
+  }
+
+  /// The first words of a frame, each loaded once whatever the compiler makes of it: what is checked is what
+  /// is used. relaxed: as every byte of a frame.
+  template <std::size_t kWords>
+  static std::array<std::uint64_t, kWords> load_shared(const std::byte* from) noexcept {
+    std::array<std::uint64_t, kWords> words;
+    for (std::size_t i = 0; i < kWords; ++i)
+      words[i] = __atomic_load_n(reinterpret_cast<const std::uint64_t*>(from) + i, __ATOMIC_RELAXED);
+    return words;
   }
 
   /// Bytes into a frame that a lapped reader may be reading.

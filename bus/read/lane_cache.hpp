@@ -18,8 +18,9 @@ namespace busway::read {
 class LaneCache {
  public:
   /// Empty if that generation of the lane is not known here.
-  ring::LaneSpan operator()(std::uint32_t lane, std::uint32_t generation) const noexcept {
-    if (lane >= entries_.size() || entries_[lane].generation != generation) return {};
+  const ring::LaneSpan& operator()(std::uint32_t lane, std::uint32_t generation) const noexcept {
+    static constexpr ring::LaneSpan kNone{};
+    if (lane >= entries_.size() || entries_[lane].generation != generation) return kNone;
     return entries_[lane].held.span;
   }
 
@@ -42,7 +43,7 @@ class LaneCache {
   void clear() noexcept { entries_.clear(); }
 
  private:
-  struct Entry {
+  struct alignas(limits::kCacheLine) Entry {
     std::uint32_t generation = 0;
     HeldLane held;
   };

@@ -90,16 +90,37 @@ std::uint64_t PartitionReader::limit() const noexcept {
 
 ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found) {
   const std::uint64_t end = limit();
-  const ring::Ring& ring = ring_.view;
-  while (!into.full()) {
+  RecordBatch::Run run(into, partition_.number);
+  while (run.has_place()) {
+    if (run_lane_.span.data != nullptr) {
+      const std::uint64_t from = offset_;
+      const bool hold_back = std::exchange(hold_back_, false);
+      offset_ = ring::copy_run<Atomics>(partition_, ring_.view, offset_, end, run_lane_, hold_back, run);
+      hold_back_ = offset_ - from >= ring::kReadAhead;
+      if (hold_back && offset_ != from) break;
+    }
+    if (!run.has_place()) break;
     if (offset_ >= end) return ring::ReadStatus::nothing_yet;
     const ring::ReadStatus status =
-        ring::read_copy<Atomics>(partition_, ring, offset_, *lanes_, into.room(), found);
+        ring::read_copy<Atomics>(partition_, ring_.view, offset_, *lanes_, run.room(), found);
     if (status != ring::ReadStatus::record) return status;
-    into.add_copied(offset_, found.header, found.body_bytes);
-    ++offset_;
+    run.add(offset_++, found.header.timestamp_ms, found.header.key_bytes, found.header.value_bytes,
+            found.header.headers_bytes);
+    run_lane_ = {.lane = found.lane,
+                 .generation = found.lane_generation,
+                 .span = (*lanes_)(found.lane, found.lane_generation)};
   }
   return ring::ReadStatus::record;
+}
+
+void PartitionReader::expect() noexcept {
+  if (expected_ != offset_) {
+    expected_ = offset_;
+    guess_ = in_log_ || ring_.keep == nullptr
+                 ? nullptr
+                 : ring::behind_last<Atomics>(partition_, ring_.view, offset_, *lanes_);
+  }
+  ring::prefetch_frame(guess_);
 }
 
 // The functions below deal with one state each. They return true if reading may go on at once, false if
@@ -112,7 +133,6 @@ bool PartitionReader::read_ring(RecordBatch& into, Progress& progress) {
   const std::size_t before = into.size();
   const ring::ReadStatus status = copy_run(into, found);
   if (into.size() > before) {
-    guess_ = ring::behind(found, *lanes_);
     counters_.delivered += into.size() - before;
     lane_attempts_ = 0;
     log_.reset();
@@ -452,13 +472,13 @@ std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_
     Progress progress = Progress::later;
     if (status == ring::ReadStatus::unknown_lane && count == 0 && fetch_lane(found, progress)) continue;
     if (status != ring::ReadStatus::record) break;
+    ring::prefetch_ahead<Atomics>(ring_.view, offset_, (*lanes_)(found.lane, found.lane_generation));
     const Record record = RecordBatch::record_of(offset_, found.header, found.body);
     ++offset_;
     ++count;
     ++counters_.delivered;
     each(record);
   }
-  if (count != 0) guess_ = ring::behind(found, *lanes_);
   return count;
 }
 

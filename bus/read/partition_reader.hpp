@@ -100,7 +100,7 @@ class PartitionReader {
 
   bool ready() const noexcept;
   /// For somebody who waits for one record and spins: brings its lines here together with its slot's.
-  void expect() const noexcept { ring::prefetch_frame(guess_); }
+  void expect() noexcept;
   Watch watch() const;
   const ReaderCounters& counters() const noexcept { return counters_; }
   bool logged() const noexcept { return partition_.reclaim == ring::Reclaim::logged; }
@@ -142,8 +142,11 @@ class PartitionReader {
   std::unique_ptr<LogCursor> log_;  // while behind the ring
   std::uint64_t offset_ = 0;
   ReaderCounters counters_;
-  std::uint32_t newest_named_ = 0;    // by marks, when we last chose a ring
-  const std::byte* guess_ = nullptr;  // ring::behind() the last record
+  std::uint32_t newest_named_ = 0;  // by marks, when we last chose a ring
+  bool hold_back_ = false;
+  ring::RunLane run_lane_;            // of the last record that was copied from the ring
+  const std::byte* guess_ = nullptr;  // where the record at expected_ will probably lie
+  std::uint64_t expected_ = ~std::uint64_t{0};
   unsigned lane_attempts_ = 0;
   bool in_log_ = false;
   bool overtaken_ = false;    // the ring said so just now: `written` must be beyond

@@ -4,6 +4,7 @@
 // holds records; it grows between polls when one poll filled it. One thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,25 +20,80 @@ namespace busway::read {
 class RecordBatch {
  public:
   static constexpr std::size_t kArenaFirst = 64 * limits::kKiB;
+  static constexpr std::size_t kRecordsFirst = 64;
   static constexpr std::size_t kArenaMost = 1 * limits::kMiB;  // one larger record makes it larger
 
   explicit RecordBatch(std::size_t records_most) : most_(records_most == 0 ? 1 : records_most) {}
 
   /// Forgets the records of the poll before.
   void clear() {
-    records_.clear();
+    count_ = 0;
     used_ = 0;
     if (cramped_) grow(capacity_ < kArenaMost ? capacity_ * 4 : 0);
     cramped_ = false;
   }
 
-  bool empty() const noexcept { return records_.empty(); }
-  bool full() const noexcept { return records_.size() >= most_; }
-  std::size_t size() const noexcept { return records_.size(); }
-  std::span<const Record> records() const noexcept { return records_; }
+  bool empty() const noexcept { return count_ == 0; }
+  bool full() const noexcept { return count_ >= most_; }
+  std::size_t size() const noexcept { return count_; }
+  std::span<const Record> records() const noexcept { return {records_.data(), count_}; }
 
-  /// Where the next record's bytes may be copied to.
-  std::span<std::byte> room() const noexcept { return {arena_.get() + used_, capacity_ - used_}; }
+  /// Adds records one behind the other, with its place in registers: what it added is in the batch once it is
+  /// gone. Nobody else uses the batch meanwhile.
+  class Run {
+   public:
+    Run(RecordBatch& batch, std::uint32_t partition) noexcept
+        : batch_(batch),
+          next_(batch.records_.data() + batch.count_),
+          end_(batch.records_.data() + std::min(batch.records_.size(), batch.most_)),
+          to_(batch.arena_.get() + batch.used_),
+          to_end_(batch.arena_.get() + batch.capacity_),
+          partition_(static_cast<std::int32_t>(partition)) {}
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    ~Run() { give_back(); }
+
+    /// Is there a place for a record? May throw std::bad_alloc.
+    bool has_place() { return next_ != end_ || more_places(); }
+    /// Where its bytes may be copied to.
+    std::span<std::byte> room() const noexcept { return {to_, to_end_}; }
+    /// The same, or null: there is no place at hand, or not so many bytes.
+    std::byte* room(std::size_t bytes) const noexcept {
+      return next_ != end_ && bytes <= static_cast<std::size_t>(to_end_ - to_) ? to_ : nullptr;
+    }
+    /// Takes up the record whose headers, key and value were copied to room(), in this order.
+    void add(std::uint64_t offset, std::int64_t timestamp_ms, std::int32_t key_bytes,
+             std::int32_t value_bytes, std::uint32_t headers_bytes = 0) noexcept {
+      // In place: a copy would wait for the stores that it copies.
+      std::construct_at(next_, static_cast<Offset>(offset), timestamp_ms, partition_, to_, headers_bytes,
+                        key_bytes, value_bytes);
+      ++next_;
+      const std::size_t bytes = headers_bytes + static_cast<std::size_t>(std::max(key_bytes, 0)) +
+                                static_cast<std::size_t>(std::max(value_bytes, 0));
+      to_ += std::min(static_cast<std::size_t>(to_end_ - to_), (bytes + 7) & ~std::size_t{7});
+    }
+
+   private:
+    void give_back() noexcept {
+      batch_.count_ = static_cast<std::size_t>(next_ - batch_.records_.data());
+      batch_.used_ = static_cast<std::size_t>(to_ - batch_.arena_.get());
+    }
+    [[gnu::noinline]] bool more_places() {
+      give_back();
+      if (batch_.full()) return false;
+      batch_.grow_records();
+      next_ = batch_.records_.data() + batch_.count_;
+      end_ = batch_.records_.data() + batch_.records_.size();
+      return true;
+    }
+
+    RecordBatch& batch_;
+    Record* next_;
+    Record* end_;
+    std::byte* to_;
+    std::byte* to_end_;
+    std::int32_t partition_;
+  };
 
   /// Makes room for a record of `bytes`: true if there is some now. False: other records lie in the arena;
   /// hand them out first.
@@ -50,17 +106,11 @@ class RecordBatch {
     return true;
   }
 
-  /// Takes up the record whose frame body was copied to room(): headers, key, value.
-  void add_copied(std::uint64_t offset, const memory::FrameHeader& header, std::size_t body_bytes) {
-    const std::byte* body = arena_.get() + used_;
-    used_ = std::min(capacity_, (used_ + body_bytes + 7) & ~std::size_t{7});
-    // In place: a copy would wait for the stores that it copies.
-    records_.emplace_back(static_cast<Offset>(offset), header.timestamp_ms,
-                          static_cast<std::int32_t>(header.partition), body, header.headers_bytes,
-                          header.key_bytes, header.value_bytes);
-  }
   /// Takes up a record whose bytes live elsewhere until the next poll.
-  void add(const Record& record) { records_.push_back(record); }
+  void add(const Record& record) {
+    if (count_ == records_.size()) grow_records();
+    records_[count_++] = record;
+  }
 
   /// The record of a checked frame header and its body.
   static Record record_of(std::uint64_t offset, const memory::FrameHeader& header,
@@ -75,13 +125,15 @@ class RecordBatch {
   }
 
  private:
+  void grow_records() { records_.resize(std::min(most_, std::max(kRecordsFirst, 2 * count_))); }
   void grow(std::size_t bytes) {
     if (bytes <= capacity_) return;
     arena_.reset(new std::byte[bytes]);  // not value-initialised: it is written before it is read
     capacity_ = bytes;
   }
 
-  std::vector<Record> records_;
+  std::vector<Record> records_;  // the first count_ are this poll's
+  std::size_t count_ = 0;
   std::unique_ptr<std::byte[]> arena_;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

@@ -29,6 +29,21 @@ void put_header(std::byte* to, const memory::FrameHeader& header) noexcept {
   put(offsetof(memory::FrameHeader, value_bytes), pair(header.value_bytes, header.reserved));
 }
 
+/// Reads a header, each word once, into registers.
+template <class A>
+[[gnu::always_inline]] inline memory::FrameHeader get_header(const std::byte* from) noexcept {
+  const auto [place, timestamp, headers_and_key, value] = A::template load_shared<4>(from);
+  const auto low = [](std::uint64_t word) { return static_cast<std::uint32_t>(word); };
+  const auto high = [](std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); };
+  return {.place = low(place),
+          .partition = high(place),
+          .timestamp_ms = static_cast<std::int64_t>(timestamp),
+          .headers_bytes = low(headers_and_key),
+          .key_bytes = static_cast<std::int32_t>(high(headers_and_key)),
+          .value_bytes = static_cast<std::int32_t>(low(value)),
+          .reserved = high(value)};
+}
+
 /// The longest keys and values that are copied without a call.
 inline constexpr std::size_t kShortMost = 128;
 
@@ -49,7 +64,7 @@ template <class Move>
     move.template operator()<kMove>(bytes - kMove);
   } else if (bytes >= 8) {
     move.template operator()<8>(0);
-    move.template operator()<8>(bytes - 8);
+    if (bytes != 8) move.template operator()<8>(bytes - 8);
   } else if (bytes >= 4) {
     move.template operator()<4>(0);
     move.template operator()<4>(bytes - 4);

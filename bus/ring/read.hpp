@@ -7,6 +7,7 @@
 // belong to one thread; the rest are pure functions over shared words.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -61,7 +62,7 @@ template <class A, class Resolve>
   // acquire: pairs with the daemon's release store when it hands an id out anew; it does so only once no slot
   // below whose `reclaimed` we would accept the copy can mean the old generation (H6).
   found.lane_generation = marks.lane_generation[found.lane].load(std::memory_order_acquire);
-  const LaneSpan lane = resolve(found.lane, found.lane_generation);
+  const LaneSpan& lane = resolve(found.lane, found.lane_generation);  // or a value, kept alive
   if (lane.data == nullptr) return Located::unknown_lane;
   const std::size_t at = std::size_t{place_unit(slot_place(word))} << lane.unit_shift;
   if (at < sizeof(memory::LaneHeader) || at >= lane.bytes || lane.bytes - at < sizeof(memory::FrameHeader))
@@ -74,7 +75,7 @@ template <class A, class Resolve>
 template <class A>
 [[gnu::always_inline]] inline bool take_header(const PartitionView<A>& partition, std::uint64_t word,
                                                std::span<const std::byte> room, Found& found) noexcept {
-  A::copy_from_shared(&found.header, room.data(), sizeof found.header);
+  found.header = get_header<A>(room.data());
   if (found.header.place != slot_place(word) || found.header.partition != partition.number ||
       !frame_fits(found.header, room.size()))
     return false;
@@ -109,59 +110,64 @@ template <class A, class Resolve>
 /// How often a reader looks again at a slot that contradicts itself.
 inline constexpr unsigned kReadRetries = 8;
 
-/// Reads `offset` from `ring` (entered, base <= offset) into `to`: headers, key and value as they lie in the
-/// frame. Source of the algorithm: docs/ring.md.
+/// The first look at an offset. What came of it: the slot's word, and of its frame, if it names one.
+struct Look {
+  std::uint64_t word = 0;
+  Copied copied = Copied::overtaken;
+};
+
+/// Mostly one look is enough: for a record it is all there is to reading it. `found` is best an object that
+/// nobody else is given: then it stays in registers.
 template <class A, class Resolve>
-[[nodiscard]] [[gnu::always_inline]] inline ReadStatus read_copy(const PartitionView<A>& partition,
-                                                                 const RingView<A>& ring,
-                                                                 std::uint64_t offset, Resolve&& resolve,
-                                                                 std::span<std::byte> to,
-                                                                 Found& found) noexcept {
-  bool unknown = false;
-  for (unsigned attempt = 0; attempt < kReadRetries; ++attempt) {
-    // acquire: pairs with the commit: the frame's bytes are there.
-    const std::uint64_t word = ring.slot(offset).load(std::memory_order_acquire);
-    const std::int32_t ahead = laps_ahead(word, ring.lap(offset));
-    unknown = false;
+[[nodiscard]] [[gnu::always_inline]] inline Look look_at(const PartitionView<A>& partition,
+                                                         const RingView<A>& ring, std::uint64_t offset,
+                                                         Resolve& resolve, std::span<std::byte> to,
+                                                         Found& found) noexcept {
+  // acquire: pairs with the commit: the frame's bytes are there.
+  Look look{.word = ring.slot(offset).load(std::memory_order_acquire)};
+  if (laps_ahead(look.word, ring.lap(offset)) == 0 && !is_fence(look.word)) [[likely]]
+    look.copied = copy_frame(partition, ring, offset, look.word, resolve, to, found);
+  return look;
+}
+
+/// Goes on from a look that did not give a record.
+template <class A, class Resolve>
+[[nodiscard]] [[gnu::noinline]] ReadStatus read_on(const PartitionView<A>& partition, const RingView<A>& ring,
+                                                   std::uint64_t offset, Resolve& resolve,
+                                                   std::span<std::byte> to, Found& found,
+                                                   Look look) noexcept {
+  for (unsigned attempt = 1;; ++attempt) {
+    const std::int32_t ahead = laps_ahead(look.word, ring.lap(offset));
     if (ahead == 0) {
-      if (is_fence(word)) {
-        found.reason = fence_reason(word);
+      if (is_fence(look.word)) {
+        found.reason = fence_reason(look.word);
         return ReadStatus::fenced;
       }
-      switch (copy_frame(partition, ring, offset, word, resolve, to, found)) {
-        case Copied::record:
-          return ReadStatus::record;
-        case Copied::too_small:
-          return ReadStatus::too_small;
-        case Copied::bad_frame:
-          return ReadStatus::bad_frame;
-        case Copied::unknown_lane:
-          unknown = true;
-          break;
-        case Copied::overtaken:
-          break;
-      }
+      if (look.copied == Copied::record) return ReadStatus::record;
+      if (look.copied == Copied::too_small) return ReadStatus::too_small;
+      if (look.copied == Copied::bad_frame) return ReadStatus::bad_frame;
     }
     // After the slot's load: a slot of an earlier lap whose offset is not reclaimed has not been set.
     // acquire: pairs with advance(): on a logged topic the log has what is below.
     found.reclaimed = ring.reclaimed->load(std::memory_order_acquire);
     if (found.reclaimed > offset) return ReadStatus::behind;
     if (ahead < 0) return ReadStatus::nothing_yet;
+    if (attempt == kReadRetries)
+      return look.copied == Copied::unknown_lane ? ReadStatus::unknown_lane : ReadStatus::corrupt;
     A::restart();
+    look = look_at(partition, ring, offset, resolve, to, found);
   }
-  return unknown ? ReadStatus::unknown_lane : ReadStatus::corrupt;
 }
 
-/// Where the frame behind the one that was just read lies, if its publisher is the next one, too: a guess,
-/// and an address to prefetch, not to read.
-template <class Resolve>
-const std::byte* behind(const Found& found, Resolve&& resolve) noexcept {
-  const LaneSpan lane = resolve(found.lane, found.lane_generation);
-  if (lane.data == nullptr) return nullptr;
-  const std::size_t units =
-      (sizeof(memory::FrameHeader) + found.body_bytes + (std::size_t{1} << lane.unit_shift) - 1) >>
-      lane.unit_shift;
-  return lane.data + ((place_unit(found.header.place) + units) << lane.unit_shift);
+/// Reads `offset` from `ring` (entered, base <= offset) into `to`: headers, key and value as they lie in the
+/// frame. Source of the algorithm: docs/ring.md.
+template <class A, class Resolve>
+[[nodiscard]] ReadStatus read_copy(const PartitionView<A>& partition, const RingView<A>& ring,
+                                   std::uint64_t offset, Resolve&& resolve, std::span<std::byte> to,
+                                   Found& found) noexcept {
+  const Look look = look_at(partition, ring, offset, resolve, to, found);
+  if (look.copied == Copied::record) return ReadStatus::record;
+  return read_on(partition, ring, offset, resolve, to, found, look);
 }
 
 /// Asks for the first lines of the frame that somebody waits for, at `guess`. It keeps the lines' way here
@@ -171,6 +177,95 @@ inline void prefetch_frame(const std::byte* guess) noexcept {
   if (guess == nullptr) return;
   prefetch_to_read(guess);
   prefetch_to_read(guess + limits::kCacheLine);
+}
+
+/// The lane that a run of records comes from: mostly they are all of one publisher.
+struct RunLane {
+  std::uint32_t lane = 0;
+  std::uint32_t generation = 0;
+  LaneSpan span;
+};
+
+/// How many records ahead of the one that is read a reader of a stream asks for. Their lines take longer on
+/// their way than reading the records in between.
+inline constexpr std::uint64_t kReadAhead = 24;
+
+/// Asks for the frame that lies kReadAhead records behind `offset`, if it is there and in the same lane as
+/// the one at `offset`. False: it is not.
+template <class A>
+[[gnu::always_inline]] inline bool prefetch_ahead(const RingView<A>& ring, std::uint64_t offset,
+                                                  const LaneSpan& lane) noexcept {
+  if constexpr (!A::kPrefetches) return true;
+  // relaxed, both: a hint.
+  const std::uint64_t word = ring.slot(offset).load(std::memory_order_relaxed);
+  const std::uint64_t ahead = ring.slot(offset + kReadAhead).load(std::memory_order_relaxed);
+  if (ahead >> limits::kUnitBits != word >> limits::kUnitBits) return false;
+  prefetch_frame(lane.data + (std::size_t{place_unit(slot_place(ahead))} << lane.unit_shift));
+  return true;
+}
+
+/// Copies what follows from `offset` on, below `end`, as long as it is plain: a record without headers, of at
+/// most kShortMost bytes of key and value, out of this lane (which is known). Gives the offset at which it
+/// stopped: whatever is there (the end, a fence, another lane, a frame that is odd or was overwritten) is
+/// left to look_at(). Few instructions, all in registers: a third of what a record costs otherwise.
+/// `sink.room(bytes)` gives where that many bytes may be copied to, or null to stop; `sink.add(offset,
+/// timestamp_ms, key_bytes, value_bytes)` takes up the record whose key and value were copied there.
+template <class A, class Sink>
+[[nodiscard]] [[gnu::always_inline]] inline std::uint64_t copy_run(const PartitionView<A>& partition,
+                                                                   const RingView<A>& ring,
+                                                                   std::uint64_t offset, std::uint64_t end,
+                                                                   const RunLane& lane, bool hold_back,
+                                                                   Sink& sink) noexcept {
+  constexpr std::size_t kBody = sizeof(memory::FrameHeader);
+  constexpr auto kMost = static_cast<std::int32_t>(kShortMost);
+  const typename A::u32& generation = partition.marks.lane_generation[lane.lane];
+  const typename A::u64& reclaimed = *ring.reclaimed;
+  const std::uint64_t of_partition = std::uint64_t{partition.number} << 32;
+  const std::size_t lane_bytes = lane.span.bytes;
+  for (; offset < end; ++offset) {
+    // Memory orders and their reasons: as in look_at(), locate() and copy_frame().
+    const std::uint64_t word = ring.slot(offset).load(std::memory_order_acquire);
+    if (word >> limits::kUnitBits !=
+        slot_word(ring.lap(offset), place_word(lane.lane, 0)) >> limits::kUnitBits)
+      break;
+    if (!prefetch_ahead(ring, offset, lane.span) && hold_back) break;
+    if (generation.load(std::memory_order_acquire) != lane.generation) break;
+    const std::size_t at = std::size_t{place_unit(slot_place(word))} << lane.span.unit_shift;
+    if (at < sizeof(memory::LaneHeader) || at + kBody > lane_bytes) break;
+    const std::byte* const frame = lane.span.data + at;
+    const auto [place, timestamp, headers_and_key, value] = A::template load_shared<4>(frame);
+    const auto headers_bytes = static_cast<std::uint32_t>(headers_and_key);
+    const auto key_bytes = static_cast<std::int32_t>(headers_and_key >> 32);
+    const auto value_bytes = static_cast<std::int32_t>(value);
+    if (place != (of_partition | slot_place(word)) || headers_bytes != 0) break;
+    if (key_bytes < memory::kNullLength || key_bytes > kMost || value_bytes < 0 || value_bytes > kMost) break;
+    const auto bytes = static_cast<std::size_t>(std::max(key_bytes, 0) + value_bytes);
+    if (bytes > kShortMost || at + kBody + bytes > lane_bytes) break;
+    std::byte* const to = sink.room(bytes);
+    if (to == nullptr) break;
+    take_bytes<A>(to, frame + kBody, bytes);
+    A::fence(std::memory_order_acquire);
+    if (reclaimed.load(std::memory_order_relaxed) > offset) break;
+    sink.add(offset, static_cast<std::int64_t>(timestamp), key_bytes, value_bytes);
+  }
+  return offset;
+}
+
+/// Where the frame at `offset` will lie, if it comes from the publisher of the one before it: a guess, and an
+/// address to prefetch, not to read. Null: no idea.
+template <class A, class Resolve>
+const std::byte* behind_last(const PartitionView<A>& partition, const RingView<A>& ring, std::uint64_t offset,
+                             Resolve&& resolve) noexcept {
+  if (offset <= ring.base) return nullptr;
+  // acquire: as for every reader. What is read here may be overwritten meanwhile, which makes a bad guess.
+  const std::uint64_t word = ring.slot(offset - 1).load(std::memory_order_acquire);
+  Found found;
+  std::span<const std::byte> room;
+  if (is_fence(word) || locate(partition.marks, word, resolve, found, room) != Located::here ||
+      !take_header(partition, word, room, found))
+    return nullptr;
+  constexpr std::size_t kUnit = limits::kUnitBytesLeast;
+  return room.data() + (sizeof(memory::FrameHeader) + found.body_bytes + kUnit - 1) / kUnit * kUnit;
 }
 
 /// A lease: nothing at or above its offset is overwritten while it is held, unless it is revoked. It covers

@@ -23,6 +23,10 @@ inline void pause_once() noexcept {
 /// How many pause_once() last about 250 ns on this machine; measured once, at first use.
 std::uint32_t pauses_per_quarter_us() noexcept;
 
+inline void pause_quarter_us() noexcept {
+  for (std::uint32_t left = pauses_per_quarter_us(); left != 0; --left) pause_once();
+}
+
 /// One wait's worth of spinning. Not thread safe.
 class Spinner {
  public:

@@ -138,9 +138,12 @@ void reading(List& list) {
   answers(list, "the copy is not checked against `reclaimed`", "wrong bytes are never taken for right ones",
           {"copy_frame", Place::reclaimed, Op::load, 0, kReader}, [](auto, const Past&) { return 0; });
   answers(list, "the reader does not ask whether it is behind", "a reader is told that it is behind",
-          {"read_copy", Place::reclaimed, Op::load, 0, kReader}, [](auto, const Past&) { return 0; });
+          {"read_on", Place::reclaimed, Op::load, 0, kReader}, [](auto, const Past&) { return 0; });
+  answers(list, "a run's copy is not checked against `reclaimed`",
+          "what a reader accepts is what was committed", {"copy_run", Place::reclaimed, Op::load, 0, kReader},
+          [](auto, const Past&) { return 0; });
   answers(list, "the slot's lap is not compared by the reader", "a slot word names its offset",
-          {"read_copy", Place::slot, Op::load, 0, kReader}, [](std::uint64_t word, const Past& past) {
+          {"look_at", Place::slot, Op::load, 0, kReader}, [](std::uint64_t word, const Past& past) {
             // Whatever was set there last is taken for the next offset's.
             return word != 0 && past.last(Place::slot) == 0 ? word + (std::uint64_t{1} << 32) : word;
           });
@@ -212,13 +215,17 @@ void ordering(List& list) {
   weakens(list, "the hint is stored relaxed", corrupt, {"commit_at", Place::tail, Op::store}, relaxed);
   weakens(list, "moving `reclaimed` does not release", corrupt,
           {"advance", Place::reclaimed, Op::cas, 0, kPublisher}, acquire);
-  weakens(list, "the reader's slot is loaded relaxed", bytes,
-          {"read_copy", Place::slot, Op::load, 0, kReader}, relaxed);
-  weakens(list, "the drain's slot is loaded relaxed", bytes, {"read_copy", Place::slot, Op::load, 0, kWorker},
+  weakens(list, "the reader's slot is loaded relaxed", bytes, {"look_at", Place::slot, Op::load, 0, kReader},
+          relaxed);
+  weakens(list, "a run's slot is loaded relaxed", bytes, {"copy_run", Place::slot, Op::load, 0, kReader},
+          relaxed);
+  weakens(list, "the drain's slot is loaded relaxed", bytes, {"look_at", Place::slot, Op::load, 0, kWorker},
           relaxed);
   weakens(list, "the reader's look behind is relaxed", "the log has what was reclaimed",
-          {"read_copy", Place::reclaimed, Op::load, 0, kReader}, relaxed);
+          {"read_on", Place::reclaimed, Op::load, 0, kReader}, relaxed);
   weakens(list, "no fence after the copy", bytes, {"copy_frame", Place::nowhere, Op::fence, 0, kReader},
+          relaxed);
+  weakens(list, "no fence after a run's copy", bytes, {"copy_run", Place::nowhere, Op::fence, 0, kReader},
           relaxed);
   weakens(list, "no fence before old bytes are overwritten", bytes, {"make_room", Place::nowhere, Op::fence},
           relaxed);

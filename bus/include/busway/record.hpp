@@ -73,37 +73,54 @@ class Record {
          std::uint32_t headers_bytes, std::int32_t key_bytes, std::int32_t value_bytes) noexcept
       : offset_(offset),
         timestamp_ms_(timestamp_ms),
+        headers_(body),
+        key_(body + headers_bytes),
+        value_(body + headers_bytes + (key_bytes > 0 ? key_bytes : 0)),
         partition_(partition),
-        key_(BytesView::of_length(body + headers_bytes, key_bytes)),
-        value_(BytesView::of_length(body + headers_bytes + (key_bytes > 0 ? key_bytes : 0), value_bytes)),
-        headers_(body, headers_bytes) {}
+        headers_bytes_(headers_bytes),
+        key_bytes_(key_bytes),
+        value_bytes_(value_bytes) {}
+  /// Whose parts lie anywhere; each is shorter than 2 GiB.
   explicit Record(const Fields& fields) noexcept
       : offset_(fields.offset),
         timestamp_ms_(fields.timestamp_ms),
+        headers_(fields.headers.data()),
+        key_(fields.key.data()),
+        value_(fields.value.data()),
         partition_(fields.partition),
-        key_(fields.key),
-        value_(fields.value),
-        headers_(fields.headers) {}
+        headers_bytes_(static_cast<std::uint32_t>(fields.headers.size())),
+        key_bytes_(length_of(fields.key)),
+        value_bytes_(length_of(fields.value)) {}
 
   Offset offset() const noexcept { return offset_; }
   std::int32_t partition() const noexcept { return partition_; }
   /// Unix time in milliseconds.
   std::int64_t timestamp_ms() const noexcept { return timestamp_ms_; }
-  BytesView key() const noexcept { return key_; }
-  BytesView value() const noexcept { return value_; }  ///< null: a tombstone
-  Headers headers() const noexcept { return Headers(headers_); }
+  BytesView key() const noexcept { return BytesView::of_length(key_, key_bytes_); }
+  BytesView value() const noexcept {
+    return BytesView::of_length(value_, value_bytes_);
+  }  ///< null: a tombstone
+  Headers headers() const noexcept { return Headers(encoded_headers()); }
   /// The last header of that name, as Kafka's lastHeader.
   std::optional<BytesView> header(std::string_view name) const noexcept;
   /// Kafka's encoding of the headers, for those who pass a record on.
-  std::span<const std::byte> encoded_headers() const noexcept { return headers_; }
+  std::span<const std::byte> encoded_headers() const noexcept { return {headers_, headers_bytes_}; }
 
  private:
+  static std::int32_t length_of(const BytesView& bytes) noexcept {
+    return bytes.is_null() ? -1 : static_cast<std::int32_t>(bytes.size());
+  }
+
   Offset offset_ = 0;
   std::int64_t timestamp_ms_ = 0;
+  const std::byte* headers_ = nullptr;
+  const std::byte* key_ = nullptr;
+  const std::byte* value_ = nullptr;
   std::int32_t partition_ = 0;
-  BytesView key_;
-  BytesView value_;
-  std::span<const std::byte> headers_;
+  std::uint32_t headers_bytes_ = 0;
+  std::int32_t key_bytes_ = -1;  ///< -1: null
+  std::int32_t value_bytes_ = -1;
 };
+static_assert(sizeof(Record) == 56, "a poll hands out many: less than a cache line each");
 
 }  // namespace busway

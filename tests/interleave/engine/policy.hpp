@@ -72,6 +72,7 @@ struct Checked {
   using u32 = Word<std::uint32_t>;
   using u64 = Word<std::uint64_t>;
   static constexpr std::uint32_t kLeaseCells = 2;
+  static constexpr bool kPrefetches = false;
 
   static void restart(Where where = Where::current()) noexcept { Recorder::current().restart(where); }
   static void fence(std::memory_order order, Where where = Where::current()) noexcept {
@@ -89,6 +90,13 @@ struct Checked {
           Recorder::current().perform({.op = Op::load, .location = location_of(in + done)}, where);
       std::memcpy(out + done, Recorder::current().frame(number).data(), std::min(kFrame, bytes - done));
     }
+  }
+  template <std::size_t kWords>
+  static std::array<std::uint64_t, kWords> load_shared(const std::byte* from,
+                                                       Where where = Where::current()) noexcept {
+    std::array<std::uint64_t, kWords> words;
+    copy_from_shared(words.data(), from, sizeof words, where);
+    return words;
   }
   static void copy_to_shared(void* to, const void* from, std::size_t bytes,
                              Where where = Where::current()) noexcept {

@@ -27,6 +27,8 @@ struct Reader {
   std::uint64_t next = 0;
   std::uint64_t tries = 0;  ///< leases so far, if they are counted
   std::uint64_t fence_known = 0;
+  std::uint64_t run_lane = 0;  ///< of the last record that was copied; 0: none
+  std::uint64_t run_generation = 0;
   ring::RingView<Checked> ring{};
   ring::Lease<Checked> lease{};
 
@@ -64,13 +66,45 @@ struct Reader {
   }
   Checked::u64& cursor() const { return world->partition.wait.cursors[0]; }
 
+  /// Takes up what ring::copy_run() copies.
+  struct Sink {
+    std::array<std::byte, 8> bytes{};
+    std::int64_t timestamp_ms = 0;
+
+    std::byte* room(std::size_t wanted) noexcept { return wanted == bytes.size() ? bytes.data() : nullptr; }
+    void add(std::uint64_t /*offset*/, std::int64_t stamp, std::int32_t /*key*/, std::int32_t /*value*/) {
+      timestamp_ms = stamp;
+    }
+    std::uint64_t ids() const noexcept {
+      std::uint64_t body = 0;
+      std::memcpy(&body, bytes.data(), sizeof body);
+      return body | static_cast<std::uint64_t>(timestamp_ms) << 32;
+    }
+  };
+
+  /// First as one of a run: from the lane that the last record came from.
   Step copy() {
+    const auto lane = static_cast<std::uint32_t>(run_lane);
+    const auto generation = static_cast<std::uint32_t>(run_generation);
+    if (run_lane != 0) {
+      Sink sink;
+      const ring::RunLane run{
+          .lane = lane, .generation = generation, .span = world->resolve(lane, generation)};
+      if (ring::copy_run(world->partition, ring, next, next + 1, run, false, sink) != next)
+        return took(sink.ids());
+    }
+    return copy_any();
+  }
+
+  Step copy_any() {
     std::array<std::byte, 8> room{};
     ring::Found found;
     switch (ring::read_copy(world->partition, ring, next, resolver(), room, found)) {
       case ring::ReadStatus::record: {
         std::uint64_t body = 0;
         std::memcpy(&body, room.data(), sizeof body);
+        run_lane = found.lane;
+        run_generation = found.lane_generation;
         return took(ids_of(found.header, body));
       }
       case ring::ReadStatus::fenced:

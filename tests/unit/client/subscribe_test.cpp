@@ -1,9 +1,14 @@
 // Subscribing through a real daemon: where to start, what is delivered, in place, what waits.
 #include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bus/client/bus_core.hpp"
+#include "bus/client/topic_link.hpp"
 #include "tests/unit/client/client_fixture.hpp"
 
 namespace busway::client::test {
@@ -267,6 +272,68 @@ TEST_F(InPlace, LosesALeaseThatIsHeldTooLong) {
   });
   EXPECT_FALSE(valid);
   EXPECT_FALSE(shown.valid);
+}
+
+TEST_F(Subscribing, TheDaemonSaysHowManySleepersAndLeasesThereCanBe) {
+  bus_.create_topic("t", {.config = memory_topic("block")});
+  std::vector<std::shared_ptr<BusCore>> clients;
+  std::vector<std::shared_ptr<Use>> uses;
+  const auto attach = [&](control::Role role) -> const memory::MarksHeader& {
+    clients.push_back(BusCore::connect({.socket = daemon_.socket()}));
+    uses.push_back(clients.back()->attach("t", role, clients.back()->usual_deadline()));
+    return uses.back()->link().marks();
+  };
+  const memory::MarksHeader& marks = attach(control::Role::subscriber);
+  EXPECT_EQ(marks.sleeper_words.load(), 1U);
+  EXPECT_EQ(marks.lease_cells.load(), 1U);
+  for (int others = 0; others < 64; ++others) attach(control::Role::publisher);
+  EXPECT_EQ(marks.sleeper_words.load(), 2U) << "the 65th process has a bit in the second word";
+  EXPECT_EQ(marks.lease_cells.load(), 1U) << "publishers have no leases";
+  attach(control::Role::subscriber);
+  EXPECT_EQ(marks.lease_cells.load(), 2U);
+}
+
+/// Whatever its shape, a record comes out as it went in, from one lane or from several.
+TEST_F(Subscribing, ReadsRecordsOfEveryShapeInTurn) {
+  bus_.create_topic("t", {.config = memory_topic("block")});
+  Publisher one = bus_.publisher("t");
+  Publisher other = bus_.publisher("t");
+  Subscriber subscriber = bus_.subscriber("t");
+  const std::vector<std::size_t> lengths{0, 1, 3, 4, 7, 8, 15, 16, 17, 64, 96, 97, 127, 128, 129, 300};
+  struct Sent {
+    std::optional<std::string> key;
+    std::optional<std::string> value;
+    bool header;
+  };
+  std::vector<Sent> sent;
+  for (const std::size_t key : lengths)
+    for (const std::size_t value : lengths)
+      sent.push_back({key == 1 ? std::nullopt : std::optional(std::string(key, 'k')),
+                      value == 3 ? std::nullopt : std::optional(std::string(value, 'v')), value % 5 == 2});
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    NewRecord record{.timestamp_ms = static_cast<std::int64_t>(i)};
+    record.key = sent[i].key ? BytesView(*sent[i].key) : BytesView();
+    record.value = sent[i].value ? BytesView(*sent[i].value) : BytesView();
+    const std::array headers{Header{.name = "n", .value = "h"}};
+    if (sent[i].header) record.headers = std::span<const Header>(headers);
+    (i % 7 < 5 ? one : other).publish(record);
+  }
+  std::size_t seen = 0;
+  while (seen < sent.size()) {
+    const auto records = subscriber.poll(10s);
+    ASSERT_FALSE(records.empty());
+    for (const Record& record : records) {
+      const Sent& wanted = sent[seen];
+      ASSERT_EQ(record.offset(), static_cast<Offset>(seen));
+      EXPECT_EQ(record.timestamp_ms(), static_cast<std::int64_t>(seen));
+      EXPECT_EQ(record.key().is_null(), !wanted.key);
+      EXPECT_EQ(record.key().text(), wanted.key.value_or(""));
+      EXPECT_EQ(record.value().is_null(), !wanted.value);
+      EXPECT_EQ(record.value().text(), wanted.value.value_or(""));
+      EXPECT_EQ(record.headers().size(), wanted.header ? 1U : 0U);
+      ++seen;
+    }
+  }
 }
 
 }  // namespace
