@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "bus/base/clock.hpp"
-#include "bus/ring/prefetch.hpp"
 #include "bus/ring/read.hpp"
 
 namespace busway::daemon {
@@ -36,20 +35,6 @@ log::RecordParts parts_of(const memory::FrameHeader& header, std::span<const std
           .value = field(value, header.value_bytes),
           .headers = {headers, header.headers_bytes}};
 }
-
-/// The lane that the records of a run come from, mostly one and the same.
-struct RunLane {
-  std::uint32_t id = 0;
-  ring::LaneSpan span{};
-
-  /// Asks for the frame behind this slot word, if it is of this lane.
-  void prefetch(std::uint64_t word, std::uint32_t lap) const noexcept {
-    if (ring::laps_ahead(word, lap) != 0 || ring::slot_lane(word) != id) return;
-    const std::size_t at = std::size_t{ring::place_unit(ring::slot_place(word))} << span.unit_shift;
-    ring::prefetch_to_read(span.data + at);
-    ring::prefetch_to_read(span.data + at + limits::kCacheLine);
-  }
-};
 
 /// Frame bytes may be overwritten while they are read; see memory::StdAtomics.
 struct CopyFromShared {
@@ -145,28 +130,40 @@ PartitionDrain::Taken PartitionDrain::take(std::int64_t now_ms) {
 /// may have been overwritten while it was copied: on a logged topic only a publisher that breaks the rules
 /// gets there.
 void PartitionDrain::take_run(std::int64_t now_ms) {
-  constexpr std::uint64_t kAhead = 8;  // records; about what a transfer between distant cores takes
   const ring::Ring& ring = ring_->view;
   const TimestampBounds bounds = timestamp_bounds(now_ms);
+  const auto in_bounds = [&](std::int64_t stamp) {
+    return stamp >= bounds.earliest && stamp <= bounds.latest;
+  };
   log::BatchEncoder encoder = encoder_;
   std::uint64_t next = next_;
-  RunLane lane;
-  auto resolver = [&](std::uint32_t id, std::uint32_t generation) {
-    if (id != lane.id) lane = {id, resolve(id, generation)};
-    return lane.span;
+  ring::RunLane lane;
+  const auto plain = [&](std::uint64_t offset, std::int64_t stamp, std::int32_t key_bytes,
+                         std::int32_t value_bytes, const std::byte* body) {
+    ring::prefetch_ahead(ring, offset, lane.span);
+    const log::RecordParts parts{.timestamp_ms = stamp,
+                                 .key = field(body, key_bytes),
+                                 .value = field(body + std::max(key_bytes, 0), value_bytes),
+                                 .headers = {}};
+    return in_bounds(stamp) && encoder.append(parts, FrameCopy{}) == log::AppendResult::appended;
   };
   while (true) {
+    if (lane.span.data != nullptr)
+      next = ring::walk_run(memory_->view, ring, next, ~std::uint64_t{0}, lane, plain);
     // acquire: pairs with the commit: the frame's bytes are there.
     const std::uint64_t word = ring.slot(next).load(std::memory_order_acquire);
     if (ring::laps_ahead(word, ring.lap(next)) != 0 || ring::is_fence(word)) break;
-    lane.prefetch(ring.slot(next + kAhead).load(std::memory_order_relaxed), ring.lap(next + kAhead));
     ring::Found found;
     std::span<const std::byte> frame;
+    auto resolver = [&](std::uint32_t id, std::uint32_t generation) {
+      if (id != lane.lane || generation != lane.generation) lane = {id, generation, resolve(id, generation)};
+      return lane.span;
+    };
     if (ring::locate(memory_->view.marks, word, resolver, found, frame) != ring::Located::here ||
         !ring::take_header(memory_->view, word, frame, found))
       break;
     const std::int64_t stamp = found.header.timestamp_ms;
-    if (stamp < bounds.earliest || stamp > bounds.latest) break;
+    if (!in_bounds(stamp)) break;
     if (encoder.append(parts_of(found.header, frame, stamp), FrameCopy{}) != log::AppendResult::appended)
       break;
     ++next;

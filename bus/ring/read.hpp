@@ -204,31 +204,28 @@ template <class A>
   return true;
 }
 
-/// Copies what follows from `offset` on, below `end`, as long as it is plain: a record without headers, of at
-/// most kShortMost bytes of key and value, out of this lane (which is known). Gives the offset at which it
-/// stopped: whatever is there (the end, a fence, another lane, a frame that is odd or was overwritten) is
-/// left to look_at(). Few instructions, all in registers: a third of what a record costs otherwise.
-/// `sink.room(bytes)` gives where that many bytes may be copied to, or null to stop; `sink.add(offset,
-/// timestamp_ms, key_bytes, value_bytes)` takes up the record whose key and value were copied there.
-template <class A, class Sink>
-[[nodiscard]] [[gnu::always_inline]] inline std::uint64_t copy_run(const PartitionView<A>& partition,
+/// Walks over what follows from `offset` on, below `end`, as long as it is plain: a record without headers,
+/// of at most kShortMost bytes of key and value, out of this lane (which is known). `each(offset,
+/// timestamp_ms, key_bytes, value_bytes, body)` looks at one, and says whether to go on behind it. Gives the
+/// offset at which it stopped: whatever is there (the end, a fence, another lane, a frame that is odd) is
+/// left to look_at(). What was seen counts as in copy_frame(): only if `reclaimed` had not passed the offset
+/// afterwards. Few instructions, all in registers: a third of what a record costs otherwise.
+template <class A, class Each>
+[[nodiscard]] [[gnu::always_inline]] inline std::uint64_t walk_run(const PartitionView<A>& partition,
                                                                    const RingView<A>& ring,
                                                                    std::uint64_t offset, std::uint64_t end,
-                                                                   const RunLane& lane, bool hold_back,
-                                                                   Sink& sink) noexcept {
+                                                                   const RunLane& lane, Each each) noexcept {
   constexpr std::size_t kBody = sizeof(memory::FrameHeader);
   constexpr auto kMost = static_cast<std::int32_t>(kShortMost);
   const typename A::u32& generation = partition.marks.lane_generation[lane.lane];
-  const typename A::u64& reclaimed = *ring.reclaimed;
   const std::uint64_t of_partition = std::uint64_t{partition.number} << 32;
   const std::size_t lane_bytes = lane.span.bytes;
   for (; offset < end; ++offset) {
-    // Memory orders and their reasons: as in look_at(), locate() and copy_frame().
+    // Memory orders and their reasons: as in look_at() and locate().
     const std::uint64_t word = ring.slot(offset).load(std::memory_order_acquire);
     if (word >> limits::kUnitBits !=
         slot_word(ring.lap(offset), place_word(lane.lane, 0)) >> limits::kUnitBits)
       break;
-    if (!prefetch_ahead(ring, offset, lane.span) && hold_back) break;
     if (generation.load(std::memory_order_acquire) != lane.generation) break;
     const std::size_t at = std::size_t{place_unit(slot_place(word))} << lane.span.unit_shift;
     if (at < sizeof(memory::LaneHeader) || at + kBody > lane_bytes) break;
@@ -241,14 +238,35 @@ template <class A, class Sink>
     if (key_bytes < memory::kNullLength || key_bytes > kMost || value_bytes < 0 || value_bytes > kMost) break;
     const auto bytes = static_cast<std::size_t>(std::max(key_bytes, 0) + value_bytes);
     if (bytes > kShortMost || at + kBody + bytes > lane_bytes) break;
-    std::byte* const to = sink.room(bytes);
-    if (to == nullptr) break;
-    take_bytes<A>(to, frame + kBody, bytes);
-    A::fence(std::memory_order_acquire);
-    if (reclaimed.load(std::memory_order_relaxed) > offset) break;
-    sink.add(offset, static_cast<std::int64_t>(timestamp), key_bytes, value_bytes);
+    if (!each(offset, static_cast<std::int64_t>(timestamp), key_bytes, value_bytes, frame + kBody)) break;
   }
   return offset;
+}
+
+/// Copies a run. `hold_back`: stop kReadAhead records before the end. `sink.room(bytes)` gives where that
+/// many bytes may be copied to, or null to stop; `sink.add(offset, timestamp_ms, key_bytes, value_bytes)`
+/// takes up the record whose key and value were copied there. A record that was overwritten meanwhile ends
+/// the run.
+template <class A, class Sink>
+[[nodiscard]] [[gnu::always_inline]] inline std::uint64_t copy_run(const PartitionView<A>& partition,
+                                                                   const RingView<A>& ring,
+                                                                   std::uint64_t offset, std::uint64_t end,
+                                                                   const RunLane& lane, bool hold_back,
+                                                                   Sink& sink) noexcept {
+  const auto copy = [&](std::uint64_t at, std::int64_t timestamp_ms, std::int32_t key_bytes,
+                        std::int32_t value_bytes, const std::byte* body) {
+    if (!prefetch_ahead(ring, at, lane.span) && hold_back) return false;
+    const auto bytes = static_cast<std::size_t>(std::max(key_bytes, 0) + value_bytes);
+    std::byte* const to = sink.room(bytes);
+    if (to == nullptr) return false;
+    take_bytes<A>(to, body, bytes);
+    // Both as in copy_frame().
+    A::fence(std::memory_order_acquire);
+    if (ring.reclaimed->load(std::memory_order_relaxed) > at) return false;
+    sink.add(at, timestamp_ms, key_bytes, value_bytes);
+    return true;
+  };
+  return walk_run(partition, ring, offset, end, lane, copy);
 }
 
 /// Where the frame at `offset` will lie, if it comes from the publisher of the one before it: a guess, and an

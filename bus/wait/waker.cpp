@@ -16,7 +16,8 @@ void ring_bell(memory::Atomic32& bell) noexcept {
 void Waker::wake_sleepers(const Sleepers& sleepers) const noexcept {
   ring::wake_all<memory::StdAtomics>(sleepers, [this](std::uint32_t bit) {
     // relaxed: written by the daemon before the sleeper was told its bit; a stale value costs one wake.
-    const std::uint32_t session = memory::marks_tables(marks_)->sleeper_session[bit].load(std::memory_order_relaxed);
+    const std::uint32_t session =
+        memory::marks_tables(marks_)->sleeper_session[bit].load(std::memory_order_relaxed);
     if (session != 0) ring_session(session - 1);
   });
 }

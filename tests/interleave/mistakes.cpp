@@ -217,7 +217,7 @@ void ordering(List& list) {
           {"advance", Place::reclaimed, Op::cas, 0, kPublisher}, acquire);
   weakens(list, "the reader's slot is loaded relaxed", bytes, {"look_at", Place::slot, Op::load, 0, kReader},
           relaxed);
-  weakens(list, "a run's slot is loaded relaxed", bytes, {"copy_run", Place::slot, Op::load, 0, kReader},
+  weakens(list, "a run's slot is loaded relaxed", bytes, {"walk_run", Place::slot, Op::load, 0, kReader},
           relaxed);
   weakens(list, "the drain's slot is loaded relaxed", bytes, {"look_at", Place::slot, Op::load, 0, kWorker},
           relaxed);
