@@ -164,6 +164,26 @@ std::string command_line_of(const CLI::App& app) {
   return words;
 }
 
+/// The commands that could have stood where `app`'s last one stands, or nothing if it takes none.
+std::string commands_of(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  return names;
+}
+
+/// What is wrong with the command line. CLI11 says of a word that is no command that one is required.
+std::string complaint_of(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* innermost = &app;
+  while (!innermost->get_subcommands().empty()) innermost = innermost->get_subcommands().front();
+  const std::string commands = commands_of(*innermost);
+  if (commands.empty()) return error.what();
+  for (const std::string& word : app.remaining(true))
+    if (!word.starts_with('-'))
+      return "there is no command '" + word + "' here; the commands are " + commands;
+  return error.what();
+}
+
 }  // namespace
 
 std::variant<Invocation, Finished> parse_arguments(int argc, const char* const* argv) {
@@ -190,7 +210,7 @@ std::variant<Invocation, Finished> parse_arguments(int argc, const char* const* 
       return Finished{kDone};
     }
     const std::string command = command_line_of(app);
-    std::cerr << "busway: " << error.what() << "; `" << command << " --help` says more\n";
+    std::cerr << "busway: " << complaint_of(app, error) << "; `" << command << " --help` says more\n";
     return Finished{kUsage};
   }
   return invocation;

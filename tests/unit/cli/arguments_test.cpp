@@ -93,5 +93,22 @@ TEST(Arguments, HelpAndVersionAreNoFailure) {
   EXPECT_EQ(refused({"--version"}), kDone);
 }
 
+TEST(Arguments, AWordThatIsNoCommandIsNamed) {
+  const auto said = [](std::vector<const char*> words) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(refused(std::move(words)), kUsage);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(
+      said({"topics"}),
+      "busway: there is no command 'topics' here; the commands are topic, pub, sub, log, stats, doctor; "
+      "`busway --help` says more\n");
+  EXPECT_EQ(
+      said({"topic", "make", "t"}),
+      "busway: there is no command 'make' here; the commands are create, list, describe, alter, delete; "
+      "`busway topic --help` says more\n");
+  EXPECT_NE(said({}).find("subcommand is required"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace busway::cli
