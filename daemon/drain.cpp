@@ -228,7 +228,7 @@ bool Drain::has_bits() const noexcept {
 }
 
 bool Drain::spin() {
-  auto spinner = wait::Spinner::for_the_disk(options_.spin, true);
+  auto spinner = wait::Spinner::for_the_disk(options_.spin, wait::Pace::stream);
   while (spinner.turn()) {
     if (has_bits()) return true;
   }

@@ -63,7 +63,7 @@ errc look_durable(const DurableTarget& target) noexcept {
 
 errc wait_durable(DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin) {
   errc answer = look_durable(target);
-  auto spinner = wait::Spinner::for_the_disk(spin, false);
+  auto spinner = wait::Spinner::for_the_disk(spin, wait::Pace::steady);
   while (answer == errc::would_block && spinner.turn()) answer = look_durable(target);
   wait::Backoff backoff = wait::sleep_backoff();
   while (answer == errc::would_block) {

@@ -304,7 +304,17 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   }
 }
 
-[[gnu::flatten]] Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
+[[gnu::noinline]] PublisherCore::Straight PublisherCore::publish_for_batch(const NewRecord& record,
+                                                                           std::int64_t now, bool straight) {
+  if (straight) {
+    const Straight published = publish_straight<Way::steady>(record, now);
+    if (published.seat != nullptr) return published;
+  }
+  const Position position = publish_waiting(record);
+  return {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
+}
+
+Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   enter();
   if (records.empty()) return {};
   Straight last;
@@ -315,15 +325,15 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   const std::int64_t now = now_ms();
   bool straight = !attendance_due(now);
   for (const NewRecord& record : records) {
-    if (straight) last = publish_straight<Way::steady>(record, now);
-    if (last.seat == nullptr || !straight) [[unlikely]] {
-      const Position position = publish_waiting(record);
-      last = {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
-    }
+    Straight one;
+    if (straight) one = publish_straight<Way::at_once>(record, now);
+    if (one.seat == nullptr) [[unlikely]]
+      one = publish_for_batch(record, now, straight);
     straight = true;
-    if (!last.seat->unwoken) {
-      last.seat->unwoken = true;
-      unwoken_.push_back(last.seat);  // never more than there are partitions: reserved
+    last = one;
+    if (!one.seat->unwoken) [[unlikely]] {
+      one.seat->unwoken = true;
+      unwoken_.push_back(one.seat);  // never more than there are partitions: reserved
     }
   }
   return position_of(*last.seat, last.offset);

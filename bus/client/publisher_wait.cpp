@@ -27,7 +27,7 @@ bool must_wait(ring::ReserveStatus status) noexcept {
 PublisherCore::Patience::Waiting& PublisherCore::begin_waiting(Patience& patience) {
   if (!patience.waiting)
     patience.waiting.emplace(Patience::Waiting{.deadline = Deadline::after(options_.max_block),
-                                               .spinner = wait::Spinner(options_.spin, false),
+                                               .spinner = wait::Spinner(options_.spin, wait::Pace::steady),
                                                .backoff = wait::sleep_backoff()});
   learn_lease_timeout();
   return *patience.waiting;

@@ -305,7 +305,8 @@ bool SubscriberCore::any_ready() const noexcept {
 template <class Collect>
 bool SubscriberCore::wait_for_records(std::chrono::nanoseconds timeout, Collect&& collect) {
   LazyDeadline deadline(timeout);
-  wait::Spinner spinner(std::min<std::chrono::nanoseconds>(options_.spin, timeout), streaming_);
+  wait::Spinner spinner(std::min<std::chrono::nanoseconds>(options_.spin, timeout),
+                        streaming_ ? wait::Pace::stream : wait::Pace::eager);
   while (spinner.turn()) {
     if (any_ready() && collect(deadline)) return true;
     if (streaming_) continue;
