@@ -23,7 +23,7 @@ flags=()
 [[ -z $sanitizers ]] || flags+=("-fsanitize=$sanitizers")
 
 echo "-- by the CMake package"
-cmake -S "$source_dir/examples" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" \
+cmake -G Ninja -S "$source_dir/examples" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" \
   -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS="${flags[*]}" >"$work/configure.log" ||
   fail "$(cat "$work/configure.log")"
 cmake --build "$work/by-cmake" >"$work/build.log" || fail "$(cat "$work/build.log")"
