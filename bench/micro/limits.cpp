@@ -10,6 +10,7 @@
 #include "bench/micro/cores.hpp"
 #include "bench/micro/statistics.hpp"
 #include "bus/wait/futex.hpp"
+#include "bus/wait/spin.hpp"
 
 namespace busway::bench {
 namespace {
@@ -68,6 +69,7 @@ double copy_gigabytes(std::size_t bytes, std::size_t rounds) {
 }
 
 double futex_round_trip_ns(std::size_t rounds) {
+  constexpr std::int64_t kFallAsleepNs = 20'000;
   FutexWord ping;
   FutexWord pong;
   std::vector<double> spans_ns;
@@ -81,6 +83,9 @@ double futex_round_trip_ns(std::size_t rounds) {
       },
       [&] {
         for (std::uint32_t round = 1; round <= rounds; ++round) {
+          // Until the other side sleeps: two that meet on their way there measure a system call each.
+          const std::int64_t before = now_ns();
+          while (now_ns() - before < kFallAsleepNs) wait::pause_once();
           const std::int64_t start = now_ns();
           announce(ping.word, round);
           await(pong.word, round);

@@ -26,8 +26,6 @@ struct Ledger {
   const PartitionView<A>* partition = nullptr;
   std::uint64_t seen = 0;  ///< every slot below was seen set
   std::uint64_t safe = 0;  ///< frames at offsets below may be overwritten, for ever
-  /// Where the next commit will probably be: a hint, for prefetch_commit().
-  const typename A::u64* next_slot = nullptr;
 
   /// Enters the ring (RingView::enter()): nothing below its base is of this ring.
   bool enter() noexcept {
@@ -122,7 +120,6 @@ template <class A>
                                     std::memory_order_relaxed)) [[unlikely]]
     return Turn::again;
   ledger.seen = offset + 1;
-  ledger.next_slot = &slot + 1;
   prefetch_to_write(&slot + limits::kCacheLine / sizeof slot);
   ring.tail->store(offset + 1, std::memory_order_release);  // a hint; pairs with hinted_end()
   outcome = {PublishStatus::committed, FenceReason::unknown, offset};
@@ -156,7 +153,7 @@ template <class A>
 /// that waits has it, and its way back takes as long as the frame's lines.
 template <class A>
 void prefetch_commit(const Ledger<A>& ledger) noexcept {
-  prefetch_to_write(ledger.next_slot);
+  prefetch_to_write(&ledger.ring.slot(ledger.seen));
 }
 
 /// Publishes the frame at `place` as publish() does if nothing is in the way: no walk, no full ring, no
