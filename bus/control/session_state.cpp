@@ -1,5 +1,6 @@
 #include "bus/control/session_state.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 
@@ -59,7 +60,7 @@ ClientSession::State::Turn::~Turn() {
 ClientSession::State::State(SessionOptions options, const Deadline& deadline)
     : options_(std::move(options)),
       path_(options_.socket.empty() ? default_socket_path(SocketUse::connect) : options_.socket) {
-  first_ = open(deadline);
+  first_ = open_first(deadline);
 }
 
 Connection ClientSession::State::open(const Deadline& deadline) {
@@ -97,6 +98,22 @@ Answered<Reply> ClientSession::State::say_hello(const Deadline& deadline) {
     answer = exchange(ChallengeAnswer{challenge->nonce}, deadline);
   }
   return answer;
+}
+
+/// A worker that dies between accepting a connection and answering Hello is replaced in a moment: to whoever
+/// connects that is a pause, not an error. A peer that says why it closes, or is no daemon, is believed.
+Connection ClientSession::State::open_first(const Deadline& deadline) {
+  constexpr auto kReplacedWithin = std::chrono::seconds(2);
+  const Deadline replaced =
+      Deadline::after(std::min<std::chrono::nanoseconds>(kReplacedWithin, deadline.left()));
+  while (true) {
+    try {
+      return open(deadline);
+    } catch (const ConnectionLost&) {
+      if (replaced.passed()) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }
 
 Connection ClientSession::State::open_patiently(const Deadline& deadline) {

@@ -37,6 +37,7 @@ class ClientSession::State {
   // These need the turn.
   Answered<Reply> exchange(const Request& request, const Deadline& deadline);
   Connection open(const Deadline& deadline);
+  Connection open_first(const Deadline& deadline);
   Connection open_patiently(const Deadline& deadline);
   bool read_notices();
 
