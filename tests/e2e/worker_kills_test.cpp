@@ -1,5 +1,6 @@
 // The daemon's worker is killed a hundred times while publishers and subscribers go on. Every acknowledged
 // record is in the log exactly once, and no client hears of it.
+#include <atomic>
 #include <cstdlib>
 #include <random>
 #include <thread>
@@ -51,6 +52,23 @@ TEST_P(WorkerKills, LoseAndRepeatNothing) {
   Process late = story.start_subscriber("late", "earliest", sequence.size());
   EXPECT_EQ(late.wait(120s), 0);
   EXPECT_TRUE(story.seen_by("late") == sequence) << "the log holds another sequence";
+  daemon.finish();
+}
+
+/// Short commands, one after the other: some meet the worker between its accept and its answer.
+TEST_P(WorkerKills, TurnNobodyAwayWhoConnects) {
+  std::atomic<bool> done{false};
+  std::thread killer([&] {
+    for (int kill = 0; kill < 40; ++kill) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30 + kill));
+      daemon.kill_worker();
+    }
+    done = true;
+  });
+  int commands = 0;
+  for (; !done; ++commands) daemon.ok({"topic", "list"});
+  killer.join();
+  EXPECT_GT(commands, 40) << "hardly anybody came";
   daemon.finish();
 }
 
