@@ -40,10 +40,10 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
       throw Error(code, topic + " has no partition " + std::to_string(partition) +
                             ": it has partitions 0 to " + std::to_string(partitions_ - 1));
     case errc::deadline_exceeded:
-      throw Error(code, "no room in " + place + " for " + waited + "; nothing was published");
+      throw Error(code, "no room in " + place + " for " + waited + "; the record was not published");
     case errc::disk_full:
       throw Error(code, "no room in " + place + " for " + waited + ": the daemon's disk is full (" + cause +
-                            "); nothing was published");
+                            "); the record was not published");
     case errc::partition_failed:
       throw Error(code, place + " takes no records: its log failed (" + cause + ")");
     case errc::topic_deleted:

@@ -184,7 +184,8 @@ class LinePublisher {
       return "line " +
              human_count(published_ + 1 + static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(at, 0)));
     }
-    return "lines " + human_count(published_ + 1) + " to " + human_count(published_ + batch_.size());
+    return "lines " + human_count(published_ + 1) + " to " + human_count(published_ + batch_.size()) +
+           ", of which the first ones may be published";
   }
 
   const Pub& options_;
