@@ -106,25 +106,26 @@ Connection ClientSession::State::open_first(const Deadline& deadline) {
   constexpr auto kReplacedWithin = std::chrono::seconds(2);
   const Deadline replaced =
       Deadline::after(std::min<std::chrono::nanoseconds>(kReplacedWithin, deadline.left()));
-  while (true) {
-    try {
-      return open(deadline);
-    } catch (const ConnectionLost&) {
-      if (replaced.passed()) throw;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
+  return open_again(deadline, replaced, [](const Error& error) {
+    return dynamic_cast<const ConnectionLost*>(&error) != nullptr;
+  });
 }
 
 Connection ClientSession::State::open_patiently(const Deadline& deadline) {
+  return open_again(deadline, deadline, [](const Error& error) { return may_pass(error.error()); });
+}
+
+/// Opens within `deadline`, again and again until `until` while it fails for a reason that `passes`.
+template <class Passes>
+Connection ClientSession::State::open_again(const Deadline& deadline, const Deadline& until, Passes passes) {
   std::chrono::nanoseconds pause = std::chrono::milliseconds(1);
   for (;;) {
     try {
       return open(deadline);
     } catch (const Error& error) {
-      if (!may_pass(error.error()) || deadline.passed()) throw;
+      if (!passes(error) || until.passed()) throw;
     }
-    std::this_thread::sleep_for(std::min(pause, deadline.left()));
+    std::this_thread::sleep_for(std::min(pause, until.left()));
     pause = std::min<std::chrono::nanoseconds>(pause * 2, std::chrono::milliseconds(100));
   }
 }

@@ -39,6 +39,8 @@ class ClientSession::State {
   Connection open(const Deadline& deadline);
   Connection open_first(const Deadline& deadline);
   Connection open_patiently(const Deadline& deadline);
+  template <class Passes>
+  Connection open_again(const Deadline& deadline, const Deadline& until, Passes passes);
   bool read_notices();
 
   /// Hands what was read on to the handler. Without the turn: the handler may take its time.

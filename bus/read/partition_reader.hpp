@@ -142,8 +142,8 @@ class PartitionReader {
   std::unique_ptr<LogCursor> log_;  // while behind the ring
   std::uint64_t offset_ = 0;
   ReaderCounters counters_;
-  std::uint32_t newest_named_ = 0;  // by marks, when we last chose a ring
-  bool hold_back_ = false;
+  std::uint32_t newest_named_ = 0;    // by marks, when we last chose a ring
+  bool hold_back_ = false;            // the last run was a stream's: stop short of the end
   ring::RunLane run_lane_;            // of the last record that was copied from the ring
   const std::byte* guess_ = nullptr;  // where the record at expected_ will probably lie
   std::uint64_t expected_ = ~std::uint64_t{0};

@@ -4,7 +4,7 @@
 // pause slows down the very record it waits for; a pause of about 250 ns triples the throughput of a stream
 // of small records, but costs that much on a round trip. So a reader that met the end of a stream (it read
 // several records since it last waited) pauses long; one that waits for an answer looks without a pause for
-// the first microsecond and pauses once between looks from then on.
+// the first microseconds and pauses once between looks from then on.
 #pragma once
 
 #include <chrono>
@@ -67,9 +67,9 @@ class Spinner {
     if (eager_turns_ != 0) {
       --eager_turns_;
       finish_loads();
-      return bound_ > std::chrono::nanoseconds::zero();
+    } else {
+      for (std::uint32_t i = 0; i < pauses_; ++i) pause_once();
     }
-    for (std::uint32_t i = 0; i < pauses_; ++i) pause_once();
     if (++turns_ % kTurnsPerClock != 0) return bound_ > std::chrono::nanoseconds::zero();
     if (yields_) yield();
     return before_bound();

@@ -60,7 +60,8 @@ TEST_P(WorkerKills, TurnNobodyAwayWhoConnects) {
   std::atomic<bool> done{false};
   std::thread killer([&] {
     for (int kill = 0; kill < 40; ++kill) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(30 + kill));
+      std::this_thread::sleep_for(
+          std::chrono::milliseconds(30 + kill));  // each at another moment of its life
       daemon.kill_worker();
     }
     done = true;

@@ -97,9 +97,8 @@ class Record {
   /// Unix time in milliseconds.
   std::int64_t timestamp_ms() const noexcept { return timestamp_ms_; }
   BytesView key() const noexcept { return BytesView::of_length(key_, key_bytes_); }
-  BytesView value() const noexcept {
-    return BytesView::of_length(value_, value_bytes_);
-  }  ///< null: a tombstone
+  /// Null: a tombstone.
+  BytesView value() const noexcept { return BytesView::of_length(value_, value_bytes_); }
   Headers headers() const noexcept { return Headers(encoded_headers()); }
   /// The last header of that name, as Kafka's lastHeader.
   std::optional<BytesView> header(std::string_view name) const noexcept;
