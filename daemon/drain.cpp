@@ -194,7 +194,7 @@ void Drain::settle_removals() {
 bool Drain::all_finished() {
   return std::all_of(partitions_.begin(), partitions_.end(), [](const auto& partition) {
     if (!partition || partition->log().health() != LogHealth::running) return true;
-    return partition->ended().has_value() && !partition->busy();
+    return partition->at_rest() && !partition->busy();
   });
 }
 

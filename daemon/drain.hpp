@@ -56,7 +56,9 @@ class Drain {
   /// Takes a partition out once nothing of it is in flight, then calls `done` (on the drain thread) with it.
   void remove(std::uint32_t ordinal, std::function<void(std::shared_ptr<PartitionDrain>)> done);
   /// Drains every partition up to the fence that ends it and makes all of it durable, then calls `done`. A
-  /// partition that cannot (its log has failed, or its disk is full) is left as it is.
+  /// partition that cannot (its log has failed, or its disk is full) is left as it is, and so is one whose
+  /// publishers spoilt its ring, so that the fence is not where the records end: it has not ended() then. The
+  /// fences stand already.
   void finish_all(std::function<void()> done);
 
  private:

@@ -90,6 +90,7 @@ void PartitionDrain::forget_lane(LaneId id) noexcept {
 DrainTurn PartitionDrain::turn(std::int64_t now_ms, std::size_t bytes_most) {
   const std::uint64_t bytes_before = counters_->bytes.load(std::memory_order_relaxed);
   bool progress = false;
+  at_rest_ = false;
   while (true) {
     if (unsent_ && !append_unsent()) return DrainTurn::blocked;
     Taken taken = Taken::one;
@@ -100,7 +101,8 @@ DrainTurn PartitionDrain::turn(std::int64_t now_ms, std::size_t bytes_most) {
     progress |= !batch_.empty();
     if (!batch_.empty() && !finish_batch()) return DrainTurn::blocked;
     if (taken == Taken::no_room) return DrainTurn::blocked;
-    if (taken == Taken::nothing_yet) break;
+    at_rest_ = taken == Taken::nothing_yet;
+    if (at_rest_) break;
     if (counters_->bytes.load(std::memory_order_relaxed) - bytes_before >= bytes_most) break;
   }
   if (!progress) return DrainTurn::idle;
@@ -385,7 +387,7 @@ void PartitionDrain::check_grant() {
 void PartitionDrain::want_sync() noexcept {
   const auto newest = memory_->rings.newest();
   std::uint64_t end = next_;
-  if (newest && newest->view.entered()) end = std::max(end, ring::find_log_end(newest->view).offset);
+  if (newest && newest->view.entered()) end = std::max(end, ring::known_log_end(newest->view).value_or(0));
   sync_wanted_ = std::max(sync_wanted_, end);
 }
 

@@ -112,6 +112,8 @@ class PartitionDrain {
   bool quiet_on_disk() const noexcept { return log_->in_flight() == 0; }
   /// A record is there that is not drained yet.
   bool pending() const noexcept;
+  /// The last turn took all there was: behind a fence, nothing more will come.
+  bool at_rest() const noexcept { return at_rest_; }
   /// The fence that ended the drain (not `grown`): nothing more will come. With its reason.
   std::optional<ring::FenceReason> ended() const noexcept { return ended_; }
   /// Rings everybody who sleeps for records: for publishers that died before they did.
@@ -193,6 +195,7 @@ class PartitionDrain {
   LogHealth health_ = LogHealth::running;
   std::uint32_t active_file_ = 0;  // PartitionLog::active_file() that was announced
   bool grant_asked_ = false;
+  bool at_rest_ = false;
   std::optional<ring::FenceReason> ended_;
   std::int64_t last_active_ms_ = 0;
   std::shared_ptr<DrainCounters> counters_ = std::make_shared<DrainCounters>();

@@ -13,6 +13,10 @@ namespace {
 
 using memory::StdAtomics;
 
+/// How long whoever attaches may hold everybody else up while a topic cools down: a full disk, or what
+/// somebody left in its ring, may never let it.
+constexpr auto kCoolDownMost = std::chrono::seconds(2);
+
 std::uint64_t unsigned_offset(Offset offset) noexcept { return static_cast<std::uint64_t>(offset); }
 
 std::string partition_name(const std::string& topic, std::uint32_t partition) {
@@ -173,7 +177,12 @@ bool Topic::drained() {
 }
 
 void Topic::fence_all(ring::FenceReason reason) {
-  for (std::uint32_t p = 0; p < partitions(); ++p) memory_->fence(p, reason);
+  for (std::uint32_t p = 0; p < partitions(); ++p) {
+    if (!memory_->fence(p, reason)) {
+      log_error("partition " + partition_name(name_, p) +
+                " cannot be ended: one of its publishers wrote to its ring what none does");
+    }
+  }
   ring_all();
 }
 
@@ -195,8 +204,9 @@ bool Topic::cool_down(bool wait) {
     cooling_ = true;
     fence_all(ring::FenceReason::stopped);
   }
+  const auto deadline = std::chrono::steady_clock::now() + kCoolDownMost;
   while (!drained()) {
-    if (!wait) return false;
+    if (!wait || std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   if (!close_logs()) return false;
@@ -269,7 +279,8 @@ void Topic::raise_grant(std::uint32_t partition) {
   PartitionMemory& memory = memory_->partition(partition);
   const std::uint64_t step = granted_step(services_.config, config_.storage);
   const auto newest = memory.rings.newest();
-  const std::uint64_t end = newest && newest->view.entered() ? ring::find_log_end(newest->view).offset : 0;
+  const std::uint64_t end =
+      newest && newest->view.entered() ? ring::known_log_end(newest->view).value_or(0) : 0;
   const std::uint64_t granted = std::max(unsigned_offset(state.metadata.granted), end) + step;
   state.metadata.granted = static_cast<Offset>(granted);
   services_.metadata.append({PartitionSet{uuid_, partition, state.metadata}});  // persisted first (H34)
@@ -366,7 +377,8 @@ control::PartitionDescription Topic::describe(std::uint32_t partition) {
       static_cast<Generation>(memory.marks->ring_generation.load(std::memory_order_relaxed)));
   const auto health =
       static_cast<memory::PartitionState>(memory.marks->state.load(std::memory_order_relaxed));
-  about.log_end = newest ? static_cast<Offset>(ring::find_log_end(newest->view).offset) : state.log_end;
+  const auto end = newest && newest->view.entered() ? ring::known_log_end(newest->view) : std::nullopt;
+  about.log_end = end ? static_cast<Offset>(*end) : state.log_end;
   about.written = logged() ? static_cast<Offset>(memory.marks->written.load(std::memory_order_relaxed)) : 0;
   about.durable = logged() ? static_cast<Offset>(memory.marks->durable.load(std::memory_order_relaxed)) : 0;
   about.ring_generation = static_cast<Generation>(newest ? newest->view.generation : 0);

@@ -59,7 +59,8 @@ class Topic {
   void warm_up(uid_t uid);
   /// Takes up the memory that an earlier worker left with the keeper. `entries`: all live ones of this topic.
   void take_up(const std::vector<EntryIndex>& entries);
-  /// If nobody is attached and everything is durable, cools down and says true. `wait`: waits for that.
+  /// If nobody is attached and everything is durable, cools down and says true. `wait`: waits for that, a
+  /// second or two.
   bool cool_down(bool wait);
   /// Fences every ring; records published so far are still drained.
   void fence_all(ring::FenceReason reason);
@@ -108,7 +109,6 @@ class Topic {
     std::shared_ptr<PartitionFiles> files;
     std::shared_ptr<DrainCounters> counters;
     std::optional<EntryIndex> kept_segment;
-    bool retention_running = false;
     // Of a cold partition, as far as known.
     Offset log_start = 0;
     Offset log_end = 0;
@@ -132,6 +132,7 @@ class Topic {
   bool drained();
   void release_warmth();
   void take_up_uses();
+  void resume_cooling();
   std::optional<std::uint32_t> give_bit(std::uint32_t session, std::optional<std::uint32_t> previous);
   std::optional<std::uint32_t> give_cell(std::uint32_t session, std::optional<std::uint32_t> previous);
   void clear_cell(std::uint32_t cell);

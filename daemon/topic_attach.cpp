@@ -201,7 +201,17 @@ void Topic::take_up(const std::vector<EntryIndex>& entries) {
       ring::resume_growth(memory.view.marks, current->view, newest->view);
     start_drain(p, std::move(opened.log));
   }
+  resume_cooling();
   ring_all();
+}
+
+/// The worker before us died while it let the topic go: what is fenced cannot be published to any more.
+/// Nobody is attached, and whoever comes waits until it has cooled down.
+void Topic::resume_cooling() {
+  for (std::uint32_t p = 0; p < partitions() && !cooling_; ++p) {
+    cooling_ = memory_->ended(p) == ring::FenceReason::stopped;
+  }
+  if (cooling_) fence_all(ring::FenceReason::stopped);  // those that it did not get to
 }
 
 }  // namespace busway::daemon

@@ -6,6 +6,8 @@
 namespace busway::daemon {
 namespace {
 
+constexpr int kFenceAttempts = 100;
+
 /// Owner of a lane whose publisher is gone.
 constexpr std::uint32_t kNobody = 0xFFFFFFFF;
 
@@ -38,10 +40,6 @@ void initialise_wait(memory::WaitHeader* wait, std::uint32_t partitions) {
       cursor.store(memory::kCursorNone, std::memory_order_relaxed);
     }
   }
-}
-
-void initialise_ring(memory::Region& region) {
-  region.as<memory::RingHeader>()->base.store(memory::kBaseUnset, std::memory_order_relaxed);
 }
 
 /// A lane for records of `record_bytes` bytes: a power of two between the first and the largest size, header
@@ -131,8 +129,7 @@ TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, 
     make_tables(config, starts, uid);
     bind_partitions();
     for (std::uint32_t p = 0; p < partitions(); ++p) {
-      const auto first = make_ring(p, limits::kRingSlotsFirst);
-      ring::open_ring(first->view, starts[p].log_end);
+      make_ring(p, limits::kRingSlotsFirst, starts[p].log_end);
     }
   } catch (...) {
     drop();
@@ -229,6 +226,8 @@ void TopicMemory::take_up_lane(EntryIndex entry) {
 }
 
 void TopicMemory::drop() {
+  // First: without marks a topic is not whole, and a worker that finds the rest drops it, too.
+  if (marks_.region.mapped()) keeper_.drop(marks_);
   for (const auto& partition : partitions_) {
     for (const auto& held : partition->rings.all()) {
       partition->rings.remove(static_cast<Generation>(held->view.generation));
@@ -240,7 +239,6 @@ void TopicMemory::drop() {
     keeper_.drop(lane->kept);
   }
   if (wait_.region.mapped()) keeper_.drop(wait_);
-  if (marks_.region.mapped()) keeper_.drop(marks_);
 }
 
 std::optional<LaneId> TopicMemory::free_lane_id() const {
@@ -285,7 +283,8 @@ std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std
   return held;
 }
 
-std::shared_ptr<HeldRing> TopicMemory::make_ring(std::uint32_t partition, std::uint64_t slots) {
+std::shared_ptr<HeldRing> TopicMemory::make_ring(std::uint32_t partition, std::uint64_t slots,
+                                                 std::uint64_t base) {
   const auto newest = partitions_[partition]->rings.newest();
   const auto generation = static_cast<Generation>(newest ? newest->view.generation + 1 : 1);
   auto held = std::make_shared<HeldRing>();
@@ -297,8 +296,12 @@ std::shared_ptr<HeldRing> TopicMemory::make_ring(std::uint32_t partition, std::u
                              .item_bytes = sizeof(memory::Atomic64),
                              .item_count = slots,
                              .owner_uid = uid_},
-                            "ring of topic " + name_, initialise_ring);
-  held->view = *ring::view_ring(held->kept.region.as<memory::RingHeader>(), held->kept.region.bytes());
+                            "ring of topic " + name_, [&](memory::Region& region) {
+                              auto* header = region.as<memory::RingHeader>();
+                              header->base.store(memory::kBaseUnset, std::memory_order_relaxed);
+                              held->view = *ring::view_ring(header, region.bytes());
+                              if (base != memory::kBaseUnset) ring::open_ring(held->view, base);
+                            });
   partitions_[partition]->rings.add(held);
   return held;
 }
@@ -326,10 +329,23 @@ std::optional<std::uint64_t> TopicMemory::fence(std::uint32_t partition, ring::F
   const auto current = memory.rings.find(static_cast<Generation>(
       memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
   if (!current) return std::nullopt;
-  const ring::LogEnd end = ring::set_fence(current->view, reason);
+  ring::LogEnd end = ring::set_fence(current->view, reason);
+  // Each attempt walks several times around the ring: publishers are that much faster only now and then.
+  for (int attempt = 1; end.status == ring::EndStatus::contended && attempt < kFenceAttempts; ++attempt)
+    end = ring::set_fence(current->view, reason);
   if (end.status != ring::EndStatus::fenced) return std::nullopt;
   current->fence = end.offset;
   return end.offset;
+}
+
+std::optional<ring::FenceReason> TopicMemory::ended(std::uint32_t partition) const {
+  const PartitionMemory& memory = *partitions_[partition];
+  const auto current = memory.rings.find(static_cast<Generation>(
+      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  if (!current || !current->view.entered()) return std::nullopt;
+  const ring::LogEnd end = ring::find_log_end(current->view);
+  if (end.status != ring::EndStatus::fenced) return std::nullopt;
+  return end.reason;
 }
 
 void TopicMemory::retire_rings(PartitionMemory& partition) {

@@ -121,8 +121,11 @@ class TopicMemory {
   std::shared_ptr<HeldLane> make_lane(std::uint64_t record_bytes, std::uint32_t session, uid_t uid);
 
   /// Makes the next ring generation of a partition, kLimits::kRingGrowth times as large (same size when it is
-  /// at the most). Not yet open: offer it to everybody attached, then call open_grown().
-  std::shared_ptr<HeldRing> make_ring(std::uint32_t partition, std::uint64_t slots);
+  /// at the most). A partition's first ring begins at `base` and is open before the keeper has it: a topic of
+  /// which the keeper has everything is complete. Any other is not yet open: offer it to everybody attached,
+  /// then call open_grown().
+  std::shared_ptr<HeldRing> make_ring(std::uint32_t partition, std::uint64_t slots,
+                                      std::uint64_t base = memory::kBaseUnset);
   /// Fences the newest open ring as grown, opens `next` there and announces it. The caller wakes the
   /// sleepers. False: the ring was already fenced for another reason; `next` has been dropped again.
   bool open_grown(std::uint32_t partition, const std::shared_ptr<HeldRing>& next);
@@ -130,6 +133,8 @@ class TopicMemory {
   /// Sets a fence in a partition's newest ring; returns where it stands. nullopt: the ring is corrupt or
   /// contended.
   std::optional<std::uint64_t> fence(std::uint32_t partition, ring::FenceReason reason);
+  /// Why a partition's newest open ring has ended; nullopt: it goes on.
+  std::optional<ring::FenceReason> ended(std::uint32_t partition) const;
 
   /// The lane's publisher has dropped it or has died: it goes as soon as nobody can refer to it.
   void give_up(HeldLane& lane);

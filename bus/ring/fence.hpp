@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "bus/ring/reclaim.hpp"
 #include "bus/ring/slot.hpp"
@@ -74,6 +75,14 @@ LogEnd walk_to_end(const RingView<A>& ring, AtEnd&& at_end) noexcept {
 template <class A>
 LogEnd find_log_end(const RingView<A>& ring) noexcept {
   return detail::walk_to_end(ring, [](std::uint64_t, typename A::u64&, std::uint64_t) { return true; });
+}
+
+/// How far records go at least, as far as one walk can tell; nullopt: the ring is corrupt.
+template <class A>
+std::optional<std::uint64_t> known_log_end(const RingView<A>& ring) noexcept {
+  const LogEnd end = find_log_end(ring);
+  if (end.status == EndStatus::corrupt) return std::nullopt;
+  return end.offset;
 }
 
 /// Ends the ring with a fence: the publishers' walk and CAS, without the `granted` and the full test; the

@@ -57,19 +57,20 @@ TEST_P(WorkerKills, LoseAndRepeatNothing) {
 
 /// Short commands, one after the other: some meet the worker between its accept and its answer.
 TEST_P(WorkerKills, TurnNobodyAwayWhoConnects) {
+  constexpr int kCommands = 400 / kLoadDivisor;
   std::atomic<bool> done{false};
+  int kills = 0;
   std::thread killer([&] {
-    for (int kill = 0; kill < 40; ++kill) {
+    for (; !done; ++kills) {
       std::this_thread::sleep_for(
-          std::chrono::milliseconds(30 + kill));  // each at another moment of its life
+          std::chrono::milliseconds(30 + kills % 40));  // each at another moment of its life
       daemon.kill_worker();
     }
-    done = true;
   });
-  int commands = 0;
-  for (; !done; ++commands) daemon.ok({"topic", "list"});
+  for (int command = 0; command < kCommands; ++command) daemon.ok({"topic", "list"});
+  done = true;
   killer.join();
-  EXPECT_GT(commands, 40) << "hardly anybody came";
+  EXPECT_GE(kills, 10) << "hardly anybody died";
   daemon.finish();
 }
 

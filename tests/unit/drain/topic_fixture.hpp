@@ -65,7 +65,7 @@ class TopicFixture : public ::testing::Test {
     const std::string partition = directory_ + "/t-0";
     auto log = std::make_unique<PartitionLog>(store_, 0, config_, recover_partition(files_, partition, {}),
                                               partition);
-    drain_ = std::make_unique<PartitionDrain>(
+    drain_ = std::make_shared<PartitionDrain>(
         DrainSetup{.memory = topic_->share_partition(0),
                    .lanes = topic_->lanes(),
                    .log = std::move(log),
@@ -170,7 +170,7 @@ class TopicFixture : public ::testing::Test {
   memory::Region bells_;
   NotedEvents events_;
   std::unique_ptr<TopicMemory> topic_;
-  std::unique_ptr<PartitionDrain> drain_;
+  std::shared_ptr<PartitionDrain> drain_;
 };
 
 }  // namespace busway::daemon
