@@ -304,14 +304,19 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   }
 }
 
-[[gnu::noinline]] PublisherCore::Straight PublisherCore::publish_for_batch(const NewRecord& record,
-                                                                           std::int64_t now, bool straight) {
+[[gnu::noinline]] PublisherCore::Straight PublisherCore::publish_for_batch(std::span<const NewRecord> records,
+                                                                           std::size_t at, std::int64_t now,
+                                                                           bool straight) {
   if (straight) {
-    const Straight published = publish_straight<Way::steady>(record, now);
+    const Straight published = publish_straight<Way::steady>(records[at], now);
     if (published.seat != nullptr) return published;
   }
-  const Position position = publish_waiting(record);
-  return {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
+  try {
+    const Position position = publish_waiting(records[at]);
+    return {.seat = &seats_[position.partition], .offset = static_cast<std::uint64_t>(position.offset)};
+  } catch (const Error& error) {
+    throw BatchError(error, at);
+  }
 }
 
 Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
@@ -328,7 +333,7 @@ Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
     Straight one;
     if (straight) one = publish_straight<Way::at_once>(record, now);
     if (one.seat == nullptr) [[unlikely]]
-      one = publish_for_batch(record, now, straight);
+      one = publish_for_batch(records, static_cast<std::size_t>(&record - records.data()), now, straight);
     straight = true;
     last = one;
     if (!one.seat->unwoken) [[unlikely]] {

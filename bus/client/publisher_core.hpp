@@ -180,7 +180,8 @@ class PublisherCore {
   template <bool kClock>
   Position publish_usual(const NewRecord& record);
   Position publish_in_full(const NewRecord& record);
-  Straight publish_for_batch(const NewRecord& record, std::int64_t now, bool straight);
+  Straight publish_for_batch(std::span<const NewRecord> records, std::size_t at, std::int64_t now,
+                             bool straight);
   bool nobody_to_tell(const PartitionSeat& seat) const noexcept;
   Position tell_of(PartitionSeat& seat, std::uint64_t offset) noexcept;
   Position publish_waiting(const NewRecord& record);

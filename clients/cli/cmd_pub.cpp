@@ -4,7 +4,6 @@
 // published at once: a line typed at a terminal or written by `tail -f` does not wait for others.
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <iostream>
 
 #include <fcntl.h>
@@ -106,28 +105,6 @@ PublisherOptions publisher_options(const Pub& options) {
   return wanted;
 }
 
-/// The first record of a refused batch that is larger than the topic takes; -1: not known.
-std::ptrdiff_t first_too_large(Bus& bus, const std::string& topic,
-                               std::span<const NewRecord> batch) noexcept {
-  try {
-    const Settings config = bus.describe_topic(topic).config;
-    const auto setting = config.find("max.message.bytes");
-    std::size_t most = limits::kMessageBytesDefault;
-    if (setting != config.end()) {
-      const std::string& text = setting->second;
-      std::from_chars(text.data(), text.data() + text.size(), most);
-    }
-    std::size_t headers = 0;  // the same ones for every record
-    for (const Header& header : batch.front().headers) headers += header.name.size() + header.value.size();
-    for (std::size_t at = 0; at < batch.size(); ++at) {
-      if (batch[at].key.size() + batch[at].value.size() + headers > most)
-        return static_cast<std::ptrdiff_t>(at);
-    }
-  } catch (const std::exception&) {  // the refusal itself is what the person has to hear of
-  }
-  return -1;
-}
-
 class LinePublisher {
  public:
   LinePublisher(const Pub& options, Bus bus)
@@ -170,22 +147,11 @@ class LinePublisher {
     for (const std::string_view line : lines) batch_.push_back(maker_.make(line));
     try {
       publisher_.publish_batch(batch_);
-    } catch (const Error& error) {
-      throw Error(error.error(), input.name + ", " + where(error) + ": " + error.sentence());
+    } catch (const BatchError& error) {
+      throw Error(error.error(), input.name + ", line " + human_count(published_ + error.published() + 1) +
+                                     ": " + error.sentence());
     }
     published_ += lines.size();
-  }
-
-  /// Names the line that was refused, or the lines among which it is.
-  std::string where(const Error& error) {
-    const std::ptrdiff_t at =
-        error.error() == errc::record_too_large ? first_too_large(bus_, options_.topic, batch_) : -1;
-    if (batch_.size() == 1 || at >= 0) {
-      return "line " +
-             human_count(published_ + 1 + static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(at, 0)));
-    }
-    return "lines " + human_count(published_ + 1) + " to " + human_count(published_ + batch_.size()) +
-           ", of which the first ones may be published";
   }
 
   const Pub& options_;

@@ -1,4 +1,6 @@
 // What a person is told when a command cannot be done: the thing, the limit, the setting.
+#include <csignal>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/private_daemon.hpp"
@@ -48,6 +50,32 @@ TEST_F(Errors, ARecordThatIsTooLargeIsNamedWithItsLine) {
   const std::string input = "small\n" + std::string(1'100'000, 'x') + "\nsmall\n";
   expect_parts(daemon.fails({"pub", "t"}, input), {"line 2", "max.message.bytes", "topic t", "1048576"});
   expect_parts(daemon.fails({"pub", "t", "--whole"}, input), {"max.message.bytes", "topic t"});
+}
+
+TEST_F(Errors, TheLineThatFoundNoRoomIsNamedAndAllBeforeItArePublished) {
+  daemon.ok({"topic", "create", "m", "--config", "storage=memory", "--config", "overflow=block"});
+  const auto seen = daemon.directory() / "seen";
+  Process reader = daemon.start_busway({"sub", "m"}, seen);
+  ASSERT_TRUE(eventually([&] {
+    daemon.ok({"pub", "m"}, "is anybody there?\n");
+    return !read_file(seen).empty();
+  }));
+  reader.signal(SIGSTOP);
+  std::string lines;
+  for (int line = 1; line <= 5'000'000; ++line) lines += std::to_string(line) + '\n';
+  const std::string sentence = daemon.fails({"pub", "m", "--timeout", "1"}, lines);
+  expect_parts(sentence, {"standard input, line ", "no room", "max_block"});
+  const auto at = sentence.find("line ");
+  ASSERT_NE(at, std::string::npos);
+  std::string number = sentence.substr(at + 5, sentence.find(':', at) - at - 5);
+  std::erase(number, ',');
+  reader.signal(SIGCONT);
+  const std::string last = std::to_string(std::stoi(number) - 1) + '\n';
+  EXPECT_TRUE(eventually([&] { return read_file(seen).ends_with('\n' + last); }))
+      << sentence << "but the last line seen is not " << last;
+  reader.signal(SIGINT);
+  reader.wait();
+  EXPECT_TRUE(read_file(seen).ends_with('\n' + last)) << "nothing behind it was published";
 }
 
 TEST_F(Errors, Partitions) {

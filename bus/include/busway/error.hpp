@@ -4,6 +4,7 @@
 // the setting to change. try_* calls return Result<T>, which must be looked at.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -60,6 +61,18 @@ class Error : public std::system_error {
 
  private:
   std::string sentence_;
+};
+
+/// What publish_batch throws: the error of the record that was refused. The records before it are published,
+/// it and those behind it are not.
+class BatchError : public Error {
+ public:
+  BatchError(const Error& refused, std::size_t published) : Error(refused), published_(published) {}
+  /// How many records of the batch are published: the index of the refused one.
+  std::size_t published() const noexcept { return published_; }
+
+ private:
+  std::size_t published_;
 };
 
 /// A value or an errc, for calls that may not throw. Must be looked at.

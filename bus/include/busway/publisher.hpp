@@ -114,7 +114,7 @@ class Publisher {
   /// Publishes and hands back a receipt that can be awaited until the record is durable.
   Receipt publish_async(const NewRecord& record);
   /// Publishes records in order, waking sleepers and reading the clock once. Returns the position of the
-  /// last. After an exception a prefix of the records is published.
+  /// last. Throws BatchError, with the errors of publish(): the records before the refused one are published.
   Position publish_batch(std::span<const NewRecord> records);
   /// Lends lane memory for a value of `bytes` bytes. Errors as publish; errc::lane_exhausted when open loans
   /// hold it all.

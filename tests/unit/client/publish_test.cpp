@@ -148,7 +148,14 @@ TEST_F(Publishing, PublishesAPrefixOfABatchThatFails) {
   auto publisher = bus_.publisher("t");
   const std::vector<NewRecord> batch{
       {.value = "0"}, {.value = "1"}, {.value = "bad", .partition = 9}, {.value = "2"}};
-  EXPECT_EQ(error_of([&] { publisher.publish_batch(batch); }), errc::invalid_partition);
+  try {
+    publisher.publish_batch(batch);
+    ADD_FAILURE() << "there is no partition 9";
+  } catch (const BatchError& error) {
+    EXPECT_EQ(error.error(), errc::invalid_partition);
+    EXPECT_EQ(error.published(), 2u);
+    EXPECT_NE(error.sentence().find("no partition 9"), std::string::npos) << error.sentence();
+  }
   auto subscriber = bus_.subscriber("t", {.from = earliest});
   EXPECT_EQ(read_all(subscriber), "0 1");
 }
