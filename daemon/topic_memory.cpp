@@ -265,18 +265,19 @@ std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std
       static_cast<Generation>(generation.load(std::memory_order_relaxed) + 1);  // single writer: us
   held->session = session;
   const std::uint64_t bytes = lane_bytes_for(record_bytes);
+  const std::uint64_t unit_bytes = limits::unit_bytes(bytes);
   held->kept = keeper_.make({.kind = memory::Kind::lane,
                              .topic = topic_,
                              .index = raw(*id),
                              .generation = held->generation,
                              .bytes = bytes,
-                             .item_bytes = limits::kUnitBytesLeast,
-                             .item_count = bytes / limits::kUnitBytesLeast,
+                             .item_bytes = unit_bytes,
+                             .item_count = bytes / unit_bytes,
                              .owner_uid = uid,
                              .owner_session = session},
                             "lane of topic " + name_, [](memory::Region&) {});
   held->span = {held->kept.region.as<const std::byte>(), bytes,
-                static_cast<std::uint32_t>(std::countr_zero(limits::kUnitBytesLeast))};
+                static_cast<std::uint32_t>(std::countr_zero(unit_bytes))};
   lanes_->add(held);
   // release: pairs with locate(): whoever sees this generation finds no slot of the one before (H6).
   generation.store(raw(held->generation), std::memory_order_release);

@@ -27,13 +27,18 @@ inline constexpr std::uint64_t kRingGrowth = 4;
 /// The daemon fences a ring long before its lap could wrap.
 inline constexpr std::uint64_t kLapsMost = (std::uint64_t{1} << kLapBits) - 2;
 
-// Lanes: bytes of one publisher on one topic. Unit 0 of a lane is its header, so no frame starts there.
-inline constexpr std::size_t kUnitBytesLeast = 64;
+// Lanes: bytes of one publisher on one topic. A lane's header takes its first units, so no frame starts
+// there. Frames begin at units of half a cache line: a record of 64 bytes takes a line and a half, not two.
+inline constexpr std::size_t kUnitBytesLeast = 32;
 inline constexpr std::size_t kLaneBytesFirst = 64 * kKiB;
 inline constexpr std::size_t kLaneBytesMost = 64 * kMiB;
 inline constexpr std::size_t kLaneGrowth = 4;
-static_assert(kLaneBytesMost / kUnitBytesLeast <= (std::size_t{1} << kUnitBits),
-              "units of a lane fit a slot word");
+/// The unit of a lane of so many bytes (a power of two): the smallest with which its units fit a slot word.
+constexpr std::size_t unit_bytes(std::size_t lane_bytes) noexcept {
+  const std::size_t fitting = lane_bytes >> kUnitBits;
+  return fitting < kUnitBytesLeast ? kUnitBytesLeast : fitting;
+}
+static_assert(unit_bytes(kLaneBytesFirst) == 32 && unit_bytes(kLaneBytesMost) == 64);
 /// Lanes of one topic alive at once. Lane ids run from 1 to this. The slot word would allow 4,095.
 inline constexpr std::uint32_t kLanesPerTopic = 1023;
 static_assert(kLanesPerTopic < (1u << kLaneBits));

@@ -35,7 +35,9 @@ static_assert(offsetof(FrameHeader, value_bytes) == 24);
 struct LaneHeader {
   Identity identity;
 };
-static_assert(sizeof(LaneHeader) == limits::kUnitBytesLeast, "the header is one unit");
+static_assert(sizeof(LaneHeader) == 64 &&
+                  sizeof(LaneHeader) % limits::unit_bytes(limits::kLaneBytesMost) == 0,
+              "the header is a whole number of units");
 
 /// Bytes of a frame with these lengths, header included, before rounding up to units.
 constexpr std::size_t frame_bytes(std::uint32_t headers, std::int32_t key, std::int32_t value) noexcept {

@@ -461,20 +461,47 @@ PartitionReader::Shown PartitionReader::show(ring::Lease<Atomics>* lease, std::s
   return shown;
 }
 
+/// Shows what follows, as long as it is plain and in the lane of the record before it. `each` may throw, and
+/// may seek.
+std::size_t PartitionReader::show_run(std::uint64_t end, std::size_t most,
+                                      const std::function<void(const Record&)>& each) {
+  if (run_lane_.span.data == nullptr) return 0;
+  std::size_t count = 0;
+  const auto show = [&](std::uint64_t offset, std::int64_t timestamp_ms, std::int32_t key_bytes,
+                        std::int32_t value_bytes, const std::byte* body) {
+    ring::prefetch_ahead<Atomics>(ring_.view, offset, run_lane_.span);
+    offset_ = offset + 1;
+    ++count;
+    ++counters_.delivered;
+    each(Record(static_cast<Offset>(offset), timestamp_ms, static_cast<std::int32_t>(partition_.number), body,
+                0, key_bytes, value_bytes));
+    return count < most && offset_ == offset + 1;
+  };
+  static_cast<void>(ring::walk_run<Atomics>(partition_, ring_.view, offset_, end, run_lane_, show));
+  return count;
+}
+
 std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_t most,
                                          const std::function<void(const Record&)>& each) {
   const std::uint64_t end = limit();
   ring::Found found;
   std::size_t count = 0;
-  while (count < most && offset_ < end) {
+  std::uint64_t next = offset_;  // unless `each` seeks: the lease is for what lies behind here
+  while (count < most && offset_ == next && offset_ < end) {
+    const std::size_t run = show_run(end, most - count, each);
+    count += run;
+    next += run;
+    if (count >= most || offset_ != next || offset_ >= end) break;
     const ring::ReadStatus status =
         ring::look_in_place<Atomics>(partition_, ring_.view, lease, offset_, *lanes_, found);
     Progress progress = Progress::later;
     if (status == ring::ReadStatus::unknown_lane && count == 0 && fetch_lane(found, progress)) continue;
     if (status != ring::ReadStatus::record) break;
-    ring::prefetch_ahead<Atomics>(ring_.view, offset_, (*lanes_)(found.lane, found.lane_generation));
+    run_lane_ = {.lane = found.lane,
+                 .generation = found.lane_generation,
+                 .span = (*lanes_)(found.lane, found.lane_generation)};
     const Record record = RecordBatch::record_of(offset_, found.header, found.body);
-    ++offset_;
+    offset_ = ++next;
     ++count;
     ++counters_.delivered;
     each(record);

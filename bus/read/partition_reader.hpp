@@ -130,6 +130,7 @@ class PartitionReader {
   HeldRing* newest_ring();
   template <class Work>
   bool asking(Progress& progress, Work&& work);
+  std::size_t show_run(std::uint64_t end, std::size_t most, const std::function<void(const Record&)>& each);
   std::size_t show_leased(ring::Lease<memory::StdAtomics>& lease, std::size_t most,
                           const std::function<void(const Record&)>& each);
 
@@ -144,7 +145,7 @@ class PartitionReader {
   ReaderCounters counters_;
   std::uint32_t newest_named_ = 0;    // by marks, when we last chose a ring
   bool hold_back_ = false;            // the last run was a stream's: stop short of the end
-  ring::RunLane run_lane_;            // of the last record that was copied from the ring
+  ring::RunLane run_lane_;            // of the last record that was read from the ring
   const std::byte* guess_ = nullptr;  // where the record at expected_ will probably lie
   std::uint64_t expected_ = ~std::uint64_t{0};
   unsigned lane_attempts_ = 0;

@@ -1,8 +1,8 @@
 // A publisher's private bookkeeping of one lane: where the next frame goes, and which old ones may be
 // overwritten.
 //
-// Frames lie in lane order: each starts at a unit from 1 up (unit 0 is the lane's header), is contiguous and
-// never wraps around the lane's end. Every frame is remembered, oldest first, until its bytes may be
+// Frames lie in lane order: each starts at a unit behind the lane's header, is contiguous and never wraps
+// around the lane's end. Every frame is remembered, oldest first, until its bytes may be
 // overwritten:
 //   open       handed out, still being filled or waiting to be published: a loan. Nothing behind it is freed.
 //   abandoned  handed back unpublished
@@ -97,6 +97,7 @@ class LaneWriter {
         book_mask_(book.size() - 1),
         unit_mask_((std::size_t{1} << unit_shift) - 1),
         unit_shift_(unit_shift),
+        begin_(std::max(1u, static_cast<std::uint32_t>(sizeof(memory::LaneHeader) >> unit_shift))),
         first_place_(place_word(lane, 0)),
         units_(static_cast<std::uint32_t>(bytes >> unit_shift)) {}
 
@@ -218,18 +219,18 @@ class LaneWriter {
   /// Is there contiguous room? Moves next_ to the lane's start if that is where it is, and end_ along.
   bool fits(std::uint64_t units) noexcept {
     const std::uint32_t begin = first_ == last_ ? units_ : at(first_).unit();
-    if (first_ == last_) next_ = 1;
+    if (first_ == last_) next_ = begin_;
     end_ = next_ <= begin ? begin : units_;
     if (units <= end_ - next_) return true;
-    if (next_ <= begin || units > begin - 1) return false;
-    next_ = 1;
+    if (next_ <= begin || units > begin - begin_) return false;
+    next_ = begin_;
     end_ = begin;
     return true;
   }
 
   template <class Clock>
   [[gnu::noinline]] Room<A> make_room(std::uint64_t units, LeasePatience<Clock> patience) noexcept {
-    if (units >= units_) return {};
+    if (units > units_ - begin_) return {};
     Room<A> result{.status = ReserveStatus::reserved};
     bool freed = false;
     while (result.status == ReserveStatus::reserved && !fits(units)) {
@@ -381,12 +382,13 @@ class LaneWriter {
   std::uint64_t last_ = 0;      ///< handle that the next frame gets
   std::uint64_t run_from_ = 0;  ///< from this handle on all frames were published into run_ledger_'s ring
   const Ledger<A>* run_ledger_ = nullptr;
-  std::uint32_t next_ = 1;   ///< unit where the next frame goes, if it fits
-  std::uint32_t end_ = 1;    ///< units from next_ up to here are free
   std::uint64_t unit_mask_;  ///< bytes of a unit - 1
   std::uint32_t unit_shift_;
-  std::uint32_t first_place_;  ///< of unit 0; the unit is in the low bits
-  std::uint32_t units_;        ///< of the lane, its header's included
+  std::uint32_t begin_;          ///< the first unit behind the lane's header
+  std::uint32_t next_ = begin_;  ///< unit where the next frame goes, if it fits
+  std::uint32_t end_ = begin_;   ///< units from next_ up to here are free
+  std::uint32_t first_place_;    ///< of unit 0; the unit is in the low bits
+  std::uint32_t units_;          ///< of the lane, its header's included
   Scan scan_;
 };
 

@@ -214,7 +214,7 @@ template <class A, class Each>
 [[nodiscard]] [[gnu::always_inline]] inline std::uint64_t walk_run(const PartitionView<A>& partition,
                                                                    const RingView<A>& ring,
                                                                    std::uint64_t offset, std::uint64_t end,
-                                                                   const RunLane& lane, Each each) noexcept {
+                                                                   const RunLane& lane, Each each) {
   constexpr std::size_t kBody = sizeof(memory::FrameHeader);
   constexpr auto kMost = static_cast<std::int32_t>(kShortMost);
   const typename A::u32& generation = partition.marks.lane_generation[lane.lane];
@@ -282,7 +282,7 @@ const std::byte* behind_last(const PartitionView<A>& partition, const RingView<A
   if (is_fence(word) || locate(partition.marks, word, resolve, found, room) != Located::here ||
       !take_header(partition, word, room, found))
     return nullptr;
-  constexpr std::size_t kUnit = limits::kUnitBytesLeast;
+  constexpr std::size_t kUnit = limits::kUnitBytesLeast;  // as of most lanes
   return room.data() + (sizeof(memory::FrameHeader) + found.body_bytes + kUnit - 1) / kUnit * kUnit;
 }
 

@@ -238,6 +238,23 @@ TEST_F(InPlace, GivesBackWhatACallbackThatThrewDidNotSee) {
   EXPECT_EQ(subscriber.counters().delivered, 20'000u);
 }
 
+TEST_F(InPlace, ASeekWithinACallbackTakesEffectWithTheNextPoll) {
+  bus_.create_topic("t");
+  auto publisher = bus_.publisher("t");
+  publish_numbers(publisher, 0, 10);
+  auto subscriber = bus_.subscriber("t", {.from = earliest});
+  std::vector<Offset> seen;
+  const auto shown = subscriber.poll_in_place(1s, [&](const Record& record) {
+    seen.push_back(record.offset());
+    if (record.offset() == 5) subscriber.seek(0, at_offset(2));
+  });
+  EXPECT_EQ(seen, (std::vector<Offset>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(shown.records, 6u);
+  EXPECT_TRUE(shown.valid);
+  EXPECT_EQ(subscriber.position(0), 2);
+  EXPECT_EQ(read_all(subscriber), numbers(2, 10));
+}
+
 TEST_F(InPlace, HoldsPublishersOffWhatItLooksAt) {
   bus_.create_topic("t", {.partitions = 1, .config = memory_topic("drop-oldest")});
   auto publisher = bus_.publisher("t", {.max_block = 60s});

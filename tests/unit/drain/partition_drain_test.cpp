@@ -34,11 +34,13 @@ TEST_F(PartitionDrainTest, SkipsFramesThatDoNotCheckOutAndKeepsEverybodyElses) {
       publish_spoilt(*liar, 5, [](memory::FrameHeader& h) { h.key_bytes = INT32_MIN; }),
       publish_spoilt(*liar, 7, [](memory::FrameHeader& h) { h.headers_bytes = 0xFFFFFFFF; }),
       publish_spoilt(*liar, 9, [](memory::FrameHeader& h) { h.partition = 1; }),
-      publish_spoilt(*liar, 11,
-                     [&](memory::FrameHeader& h) { h.place = ring::place_word(raw(honest->id), 1); }),
+      publish_spoilt(
+          *liar, 11,
+          [&](memory::FrameHeader& h) { h.place = ring::place_word(raw(honest->id), unit_of(1)); }),
       publish_spoilt(*liar, 13,
                      [](memory::FrameHeader& h) { h.headers_bytes = 3; }),  // "spo" is no list of headers
       commit(*liar, 0),                                                     // the lane's own header
+      commit(*liar, 1),                                                     // within it
       commit(*liar, limits::kLaneBytesFirst / limits::kUnitBytesLeast),     // beyond the lane
   };
   publish(*honest, 3, "after");

@@ -98,6 +98,12 @@ class TopicFixture : public ::testing::Test {
 
   std::shared_ptr<HeldLane> new_lane() { return topic_->make_lane(1024, 0, 0); }
 
+  /// A lane in the test's eyes: cells of a line each, the first of them its header's.
+  static constexpr std::size_t kCellBytes = limits::kCacheLine;
+  static constexpr std::uint32_t unit_of(std::uint32_t cell) {
+    return static_cast<std::uint32_t>(cell * kCellBytes / limits::kUnitBytesLeast);
+  }
+
   /// Commits whatever lies at `unit` of the lane.
   std::uint64_t commit(const HeldLane& lane, std::uint32_t unit) {
     ring::Ledger<A> ledger;
@@ -108,11 +114,11 @@ class TopicFixture : public ::testing::Test {
     EXPECT_EQ(outcome.status, ring::PublishStatus::committed);
     return outcome.offset;
   }
-  /// Writes a frame into the lane at `unit`; `change` spoils it.
+  /// Writes a frame into the lane at `cell`; `change` spoils it.
   template <class Change>
-  void write_frame(const HeldLane& lane, std::uint32_t unit, const std::string& value, Change change) {
-    auto* to = lane.kept.region.as<std::byte>() + std::size_t{unit} * limits::kUnitBytesLeast;
-    memory::FrameHeader header{.place = ring::place_word(raw(lane.id), unit),
+  void write_frame(const HeldLane& lane, std::uint32_t cell, const std::string& value, Change change) {
+    auto* to = lane.kept.region.as<std::byte>() + std::size_t{cell} * kCellBytes;
+    memory::FrameHeader header{.place = ring::place_word(raw(lane.id), unit_of(cell)),
                                .partition = 0,
                                .timestamp_ms = coarse_unix_ms(),
                                .headers_bytes = 0,
@@ -123,14 +129,14 @@ class TopicFixture : public ::testing::Test {
     std::memcpy(to, &header, sizeof header);
     std::memcpy(to + sizeof header, value.data(), value.size());
   }
-  std::uint64_t publish(const HeldLane& lane, std::uint32_t unit, const std::string& value) {
-    write_frame(lane, unit, value, [](memory::FrameHeader&) {});
-    return commit(lane, unit);
+  std::uint64_t publish(const HeldLane& lane, std::uint32_t cell, const std::string& value) {
+    write_frame(lane, cell, value, [](memory::FrameHeader&) {});
+    return commit(lane, unit_of(cell));
   }
   template <class Change>
-  std::uint64_t publish_spoilt(const HeldLane& lane, std::uint32_t unit, Change change) {
-    write_frame(lane, unit, "spoilt", change);
-    return commit(lane, unit);
+  std::uint64_t publish_spoilt(const HeldLane& lane, std::uint32_t cell, Change change) {
+    write_frame(lane, cell, "spoilt", change);
+    return commit(lane, unit_of(cell));
   }
 
   struct Stored {
