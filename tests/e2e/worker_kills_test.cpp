@@ -55,22 +55,23 @@ TEST_P(WorkerKills, LoseAndRepeatNothing) {
   daemon.finish();
 }
 
-/// Short commands, one after the other: some meet the worker between its accept and its answer.
+/// Short commands, one after the other: some meet the worker between its accept and its answer. It gets to
+/// answer at least one of them in each of its lives, however slow the machine.
 TEST_P(WorkerKills, TurnNobodyAwayWhoConnects) {
   constexpr int kCommands = 400 / kLoadDivisor;
-  std::atomic<bool> done{false};
+  std::atomic<int> answered{0};
   int kills = 0;
   std::thread killer([&] {
-    for (; !done; ++kills) {
-      std::this_thread::sleep_for(
-          std::chrono::milliseconds(30 + kills % 40));  // each at another moment of its life
+    for (int seen = 0; answered < kCommands; ++kills) {
+      eventually([&] { return answered > seen; }, 60s);
+      std::this_thread::sleep_for(std::chrono::milliseconds(kills % 40));  // each at another moment
+      seen = answered;
       daemon.kill_worker();
     }
   });
-  for (int command = 0; command < kCommands; ++command) daemon.ok({"topic", "list"});
-  done = true;
+  for (; answered < kCommands; ++answered) daemon.ok({"topic", "list"});
   killer.join();
-  EXPECT_GE(kills, 10) << "hardly anybody died";
+  EXPECT_GE(kills, 5) << "hardly anybody died";
   daemon.finish();
 }
 
