@@ -466,10 +466,11 @@ PartitionReader::Shown PartitionReader::show(ring::Lease<Atomics>* lease, std::s
 std::size_t PartitionReader::show_run(std::uint64_t end, std::size_t most,
                                       const std::function<void(const Record&)>& each) {
   if (run_lane_.span.data == nullptr) return 0;
+  const bool hold_back = std::exchange(hold_back_, false);
   std::size_t count = 0;
   const auto show = [&](std::uint64_t offset, std::int64_t timestamp_ms, std::int32_t key_bytes,
                         std::int32_t value_bytes, const std::byte* body) {
-    ring::prefetch_ahead<Atomics>(ring_.view, offset, run_lane_.span);
+    if (!ring::prefetch_ahead<Atomics>(ring_.view, offset, run_lane_.span) && hold_back) return false;
     offset_ = offset + 1;
     ++count;
     ++counters_.delivered;
@@ -478,6 +479,7 @@ std::size_t PartitionReader::show_run(std::uint64_t end, std::size_t most,
     return count < most && offset_ == offset + 1;
   };
   static_cast<void>(ring::walk_run<Atomics>(partition_, ring_.view, offset_, end, run_lane_, show));
+  hold_back_ = count >= ring::kReadAhead;
   return count;
 }
 
@@ -488,10 +490,11 @@ std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_
   std::size_t count = 0;
   std::uint64_t next = offset_;  // unless `each` seeks: the lease is for what lies behind here
   while (count < most && offset_ == next && offset_ < end) {
+    const bool hold_back = hold_back_;
     const std::size_t run = show_run(end, most - count, each);
     count += run;
     next += run;
-    if (count >= most || offset_ != next || offset_ >= end) break;
+    if (count >= most || offset_ != next || offset_ >= end || (hold_back && run > 0)) break;
     const ring::ReadStatus status =
         ring::look_in_place<Atomics>(partition_, ring_.view, lease, offset_, *lanes_, found);
     Progress progress = Progress::later;
