@@ -1,5 +1,7 @@
 // The disk is full: publishers wait, then hear of it by name; when there is room again, everything goes on.
 #include <csignal>
+#include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -26,6 +28,18 @@ class SmallDisk : public ::testing::Test {
   std::filesystem::path disk = directory / "disk";
 };
 
+/// How often the threads of a process have gone to sleep so far.
+long naps_of(pid_t pid) {
+  long sum = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+    const std::string status = read_file(task.path() / "status");
+    const std::string name = "\nvoluntary_ctxt_switches:";
+    const auto at = status.find(name);
+    if (at != std::string::npos) sum += std::stol(status.substr(at + name.size()));
+  }
+  return sum;
+}
+
 TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   PrivateDaemon daemon({}, disk / "data");
   daemon.ok({"topic", "create", "t", "--config", "segment.bytes=4194304"});
@@ -40,6 +54,9 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   const std::string complaint = daemon.fails({"pub", "t", "--timeout", "3"}, lines);
   EXPECT_NE(complaint.find("topic t"), std::string::npos) << complaint;
   EXPECT_NE(complaint.find("disk"), std::string::npos) << complaint;
+  const long before = naps_of(daemon.worker());
+  std::this_thread::sleep_for(1s);
+  EXPECT_LT(naps_of(daemon.worker()) - before, 200) << "who waits for room on the disk looks now and then";
   const std::string seen = daemon.ok({"sub", "t", "-e"});
   EXPECT_TRUE(seen.starts_with("before\n0123456789")) << "reading goes on";
 

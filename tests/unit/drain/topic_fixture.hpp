@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,9 +43,9 @@ class TopicFixture : public ::testing::Test {
  protected:
   using A = memory::StdAtomics;
 
-  TopicFixture() {
-    char path[] = "/tmp/busway-drain-XXXXXX";
-    directory_ = ::mkdtemp(path);
+  explicit TopicFixture(std::unique_ptr<Disk> disk = make_disk({}), const std::string& root = "/tmp")
+      : directory_(root + "/busway-drain-XXXXXX"), disk_(std::move(disk)) {
+    if (::mkdtemp(directory_.data()) == nullptr) throw std::runtime_error("no directory in " + root);
     bells_ = memory::Region::create("bells", memory::bells_bytes(8));
     bells_.as<memory::BellsHeader>()->identity.item_count = 8;
   }
@@ -169,7 +170,7 @@ class TopicFixture : public ::testing::Test {
   MemoryBudget budget_{std::uint64_t{1} << 30, std::uint64_t{1} << 30, 0};
   KeptMemory kept_{keeper_, budget_};
   RealFileSystem files_;
-  std::unique_ptr<Disk> disk_ = make_disk({});
+  std::unique_ptr<Disk> disk_;
   StagingArena staging_;
   Janitor janitor_{Janitor::Mode::own_thread};
   StoreContext store_{files_, *disk_, staging_, janitor_};
