@@ -132,7 +132,9 @@ PartitionDrain::Taken PartitionDrain::take(std::int64_t now_ms) {
 /// may have been overwritten while it was copied: on a logged topic only a publisher that breaks the rules
 /// gets there.
 void PartitionDrain::take_run(std::int64_t now_ms) {
-  const ring::Ring& ring = ring_->view;
+  // Copies: the compiler cannot know that the bytes it copies do not overwrite what it works with.
+  const ring::Ring ring = ring_->view;
+  const ring::Partition partition = memory_->view;
   const TimestampBounds bounds = timestamp_bounds(now_ms);
   const auto in_bounds = [&](std::int64_t stamp) {
     return stamp >= bounds.earliest && stamp <= bounds.latest;
@@ -151,7 +153,7 @@ void PartitionDrain::take_run(std::int64_t now_ms) {
   };
   while (true) {
     if (lane.span.data != nullptr)
-      next = ring::walk_run(memory_->view, ring, next, ~std::uint64_t{0}, lane, plain);
+      next = ring::walk_run(partition, ring, next, ~std::uint64_t{0}, lane, plain);
     // acquire: pairs with the commit: the frame's bytes are there.
     const std::uint64_t word = ring.slot(next).load(std::memory_order_acquire);
     if (ring::laps_ahead(word, ring.lap(next)) != 0 || ring::is_fence(word)) break;
@@ -161,8 +163,8 @@ void PartitionDrain::take_run(std::int64_t now_ms) {
       if (id != lane.lane || generation != lane.generation) lane = {id, generation, resolve(id, generation)};
       return lane.span;
     };
-    if (ring::locate(memory_->view.marks, word, resolver, found, frame) != ring::Located::here ||
-        !ring::take_header(memory_->view, word, frame, found))
+    if (ring::locate(partition.marks, word, resolver, found, frame) != ring::Located::here ||
+        !ring::take_header(partition, word, frame, found))
       break;
     const std::int64_t stamp = found.header.timestamp_ms;
     if (!in_bounds(stamp)) break;

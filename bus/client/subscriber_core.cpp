@@ -11,12 +11,12 @@
 namespace busway::client {
 namespace {
 
-/// What a request to the daemon may take even when the caller does not want to wait: it answers in
-/// microseconds, and a lane or ring that is missing must not be taken for "nothing yet".
 /// A reader that took so many records at once, and all there were, reads a stream.
 constexpr std::size_t kStream = 16;
 /// How far behind its publisher it stays, if it may wait so long.
-constexpr auto kDistance = std::chrono::microseconds{1};
+constexpr auto kDistance = std::chrono::microseconds{4};
+/// What a request to the daemon may take even when the caller does not want to wait: it answers in
+/// microseconds, and a lane or ring that is missing must not be taken for "nothing yet".
 constexpr auto kRequestLeast = std::chrono::milliseconds{200};
 constexpr auto kNapFirst = std::chrono::milliseconds{1};
 constexpr auto kNapMost = std::chrono::milliseconds{250};
@@ -267,10 +267,10 @@ bool SubscriberCore::collect(const LazyDeadline& deadline) {
 }
 
 /// A reader on the heels of a publisher that streams takes each line away from it while it is written. Who
-/// has read a good many records, and all there were, lets it get a microsecond ahead before the next look, if
+/// has read a good many records, and all there were, lets it get kDistance ahead before the next look, if
 /// he may wait.
 void SubscriberCore::keep_distance(std::chrono::nanoseconds timeout) const noexcept {
-  constexpr int kQuarters = 4;
+  constexpr int kQuarters = kDistance / std::chrono::nanoseconds{250};
   if (!caught_up_ || timeout < kDistance) return;
   for (int i = 0; i < kQuarters; ++i) wait::pause_quarter_us();
 }

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "bus/base/limits.hpp"
 
@@ -69,10 +70,11 @@ struct StdAtomics {
   /// is used. relaxed: as every byte of a frame.
   template <std::size_t kWords>
   static std::array<std::uint64_t, kWords> load_shared(const std::byte* from) noexcept {
-    std::array<std::uint64_t, kWords> words;
-    for (std::size_t i = 0; i < kWords; ++i)
-      words[i] = __atomic_load_n(reinterpret_cast<const std::uint64_t*>(from) + i, __ATOMIC_RELAXED);
-    return words;
+    const auto* const words = reinterpret_cast<const std::uint64_t*>(from);
+    return [words]<std::size_t... i>(std::index_sequence<i...>) {  // a loop GCC would leave as one
+      return std::array<std::uint64_t, kWords>{__atomic_load_n(words + i, __ATOMIC_RELAXED)...};
+    }
+    (std::make_index_sequence<kWords>());
   }
 
   /// Bytes into a frame that a lapped reader may be reading.

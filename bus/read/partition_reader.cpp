@@ -88,6 +88,19 @@ std::uint64_t PartitionReader::limit() const noexcept {
                                : ~std::uint64_t{0};
 }
 
+/// As many plain records as there are. Out of copies of its own: the compiler cannot know that the bytes it
+/// copies do not overwrite what it works with.
+std::uint64_t PartitionReader::copy_plain(std::uint64_t end, bool hold_back,
+                                          RecordBatch::Places& places) const noexcept {
+  const ring::Partition partition = partition_;
+  const ring::Ring ring = ring_.view;
+  const ring::RunLane lane = run_lane_;
+  RecordBatch::Places own = places;
+  const std::uint64_t next = ring::copy_run<Atomics>(partition, ring, offset_, end, lane, hold_back, own);
+  places = own;
+  return next;
+}
+
 ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found) {
   const std::uint64_t end = limit();
   RecordBatch::Run run(into, partition_.number);
@@ -95,7 +108,7 @@ ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found
     if (run_lane_.span.data != nullptr) {
       const std::uint64_t from = offset_;
       const bool hold_back = std::exchange(hold_back_, false);
-      offset_ = ring::copy_run<Atomics>(partition_, ring_.view, offset_, end, run_lane_, hold_back, run);
+      offset_ = copy_plain(end, hold_back, run.places());
       hold_back_ = offset_ - from >= ring::kReadAhead;
       if (hold_back && offset_ != from) break;
     }
@@ -104,8 +117,8 @@ ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found
     const ring::ReadStatus status =
         ring::read_copy<Atomics>(partition_, ring_.view, offset_, *lanes_, run.room(), found);
     if (status != ring::ReadStatus::record) return status;
-    run.add(offset_++, found.header.timestamp_ms, found.header.key_bytes, found.header.value_bytes,
-            found.header.headers_bytes);
+    run.places().add(offset_++, found.header.timestamp_ms, found.header.key_bytes, found.header.value_bytes,
+                     found.header.headers_bytes);
     run_lane_ = {.lane = found.lane,
                  .generation = found.lane_generation,
                  .span = (*lanes_)(found.lane, found.lane_generation)};

@@ -130,6 +130,7 @@ class PartitionReader {
   HeldRing* newest_ring();
   template <class Work>
   bool asking(Progress& progress, Work&& work);
+  std::uint64_t copy_plain(std::uint64_t end, bool hold_back, RecordBatch::Places& places) const noexcept;
   std::size_t show_run(std::uint64_t end, std::size_t most, const std::function<void(const Record&)>& each);
   std::size_t show_leased(ring::Lease<memory::StdAtomics>& lease, std::size_t most,
                           const std::function<void(const Record&)>& each);

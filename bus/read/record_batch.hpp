@@ -38,26 +38,11 @@ class RecordBatch {
   std::size_t size() const noexcept { return count_; }
   std::span<const Record> records() const noexcept { return {records_.data(), count_}; }
 
-  /// Adds records one behind the other, with its place in registers: what it added is in the batch once it is
-  /// gone. Nobody else uses the batch meanwhile.
-  class Run {
+  /// Where the next records of one partition go, as far as there is room at hand. A value: a copy of its own
+  /// stays in registers.
+  class Places {
    public:
-    Run(RecordBatch& batch, std::uint32_t partition) noexcept
-        : batch_(batch),
-          next_(batch.records_.data() + batch.count_),
-          end_(batch.records_.data() + std::min(batch.records_.size(), batch.most_)),
-          to_(batch.arena_.get() + batch.used_),
-          to_end_(batch.arena_.get() + batch.capacity_),
-          partition_(static_cast<std::int32_t>(partition)) {}
-    Run(const Run&) = delete;
-    Run& operator=(const Run&) = delete;
-    ~Run() { give_back(); }
-
-    /// Is there a place for a record? May throw std::bad_alloc.
-    bool has_place() { return next_ != end_ || more_places(); }
-    /// Where its bytes may be copied to.
-    std::span<std::byte> room() const noexcept { return {to_, to_end_}; }
-    /// The same, or null: there is no place at hand, or not so many bytes.
+    /// Where `bytes` bytes may be copied to, or null: there is no place at hand, or not so many bytes.
     std::byte* room(std::size_t bytes) const noexcept {
       return next_ != end_ && bytes <= static_cast<std::size_t>(to_end_ - to_) ? to_ : nullptr;
     }
@@ -74,25 +59,54 @@ class RecordBatch {
     }
 
    private:
+    friend class RecordBatch;
+    Record* next_ = nullptr;
+    Record* end_ = nullptr;
+    std::byte* to_ = nullptr;
+    std::byte* to_end_ = nullptr;
+    std::int32_t partition_ = 0;
+  };
+
+  /// Adds records one behind the other: what was added is in the batch once this is gone. Nobody else uses
+  /// the batch meanwhile.
+  class Run {
+   public:
+    Run(RecordBatch& batch, std::uint32_t partition) noexcept : batch_(batch) {
+      places_.partition_ = static_cast<std::int32_t>(partition);
+      places_.to_ = batch.arena_.get() + batch.used_;
+      places_.to_end_ = batch.arena_.get() + batch.capacity_;
+      find_places();
+    }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    ~Run() { give_back(); }
+
+    /// Is there a place for a record? May throw std::bad_alloc.
+    bool has_place() { return places_.next_ != places_.end_ || more_places(); }
+    /// Where its bytes may be copied to.
+    std::span<std::byte> room() const noexcept { return {places_.to_, places_.to_end_}; }
+    /// To be copied, added to, and put back.
+    Places& places() noexcept { return places_; }
+
+   private:
+    void find_places() noexcept {
+      places_.next_ = batch_.records_.data() + batch_.count_;
+      places_.end_ = batch_.records_.data() + std::min(batch_.records_.size(), batch_.most_);
+    }
     void give_back() noexcept {
-      batch_.count_ = static_cast<std::size_t>(next_ - batch_.records_.data());
-      batch_.used_ = static_cast<std::size_t>(to_ - batch_.arena_.get());
+      batch_.count_ = static_cast<std::size_t>(places_.next_ - batch_.records_.data());
+      batch_.used_ = static_cast<std::size_t>(places_.to_ - batch_.arena_.get());
     }
     [[gnu::noinline]] bool more_places() {
       give_back();
       if (batch_.full()) return false;
       batch_.grow_records();
-      next_ = batch_.records_.data() + batch_.count_;
-      end_ = batch_.records_.data() + batch_.records_.size();
+      find_places();
       return true;
     }
 
     RecordBatch& batch_;
-    Record* next_;
-    Record* end_;
-    std::byte* to_;
-    std::byte* to_end_;
-    std::int32_t partition_;
+    Places places_;
   };
 
   /// Makes room for a record of `bytes`: true if there is some now. False: other records lie in the arena;

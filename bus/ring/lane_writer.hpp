@@ -211,7 +211,7 @@ class LaneWriter {
         since_ns{};  ///< when the cell was first seen with this value; 0 = not noted
   };
 
-  static constexpr std::size_t kPrefetchAhead = 1024;
+  static constexpr std::size_t kPrefetchAhead = 2048;
 
   std::uint64_t units_of(std::size_t bytes) const noexcept { return (bytes + unit_mask_) >> unit_shift_; }
   Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
