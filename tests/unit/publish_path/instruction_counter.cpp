@@ -135,6 +135,12 @@ bool is_syscall(const unsigned char* code) noexcept {
   return *opcode == 0xCD && opcode[1] == 0x80;
 }
 
+bool is_prefetch(const unsigned char* code) noexcept {
+  bool lock = false;
+  const unsigned char* opcode = opcode_of(code, lock);
+  return *opcode == 0x0F && (opcode[1] == 0x18 || opcode[1] == 0x0D);
+}
+
 Executed count_in_child(const std::function<void()>& child, const std::function<void()>& once_forked) {
   Tracee tracee(child);
   tracee.await_stop();
@@ -147,6 +153,7 @@ Executed count_in_child(const std::function<void()>& child, const std::function<
     ++executed.instructions;
     if (is_locked(code.data())) ++executed.locked;
     if (is_syscall(code.data())) ++executed.syscalls;
+    if (is_prefetch(code.data())) ++executed.prefetches;
     if (executed.instructions > kStepsMost)
       throw std::runtime_error("the child does not come to its second mark");
     tracee.step();

@@ -10,8 +10,9 @@ namespace busway::test {
 
 struct Executed {
   std::uint64_t instructions = 0;
-  std::uint64_t locked = 0;    ///< with a lock prefix, or an xchg with memory, which locks by itself
-  std::uint64_t syscalls = 0;  ///< syscall, sysenter, int 0x80
+  std::uint64_t locked = 0;      ///< with a lock prefix, or an xchg with memory, which locks by itself
+  std::uint64_t syscalls = 0;    ///< syscall, sysenter, int 0x80
+  std::uint64_t prefetches = 0;  ///< prefetcht0 and its kin, prefetchw
 };
 
 /// Marks in the child's code: everything executed between the two counts.
@@ -27,5 +28,6 @@ Executed count_in_child(
 /// Is the instruction that starts with these bytes a locked one?
 bool is_locked(const unsigned char* code) noexcept;
 bool is_syscall(const unsigned char* code) noexcept;
+bool is_prefetch(const unsigned char* code) noexcept;
 
 }  // namespace busway::test
