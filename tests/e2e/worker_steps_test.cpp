@@ -39,6 +39,16 @@ class WorkerSteps : public ::testing::Test {
     expect_in(topic, 0, "one\n");
     expect_in(topic, 1, "two\n");
   }
+  void expect_it_goes_on(const std::string& topic) const {
+    daemon.ok(pub(topic, 0), "three\n");
+    expect_in(topic, 0, "one\nthree\n");
+    expect_in(topic, 1, "two\n");
+  }
+  void delete_and_restart(const std::string& topic) {
+    daemon.ok({"topic", "delete", topic});
+    EXPECT_EQ(daemon.stop(), 0) << daemon.words();
+    daemon.start();
+  }
   /// The worker that comes after `dead`, as soon as there is one.
   pid_t worker_after(pid_t dead) const {
     pid_t next = -1;
@@ -69,9 +79,7 @@ TEST_F(WorkerSteps, OfCreatingPublishingSubscribingDeletingAndStopping) {
     create(topic);
     publish(topic);
     expect_all_there(topic);
-    daemon.ok({"topic", "delete", topic});
-    EXPECT_EQ(daemon.stop(), 0) << daemon.words();
-    daemon.start();
+    delete_and_restart(topic);
     return killer.killed();
   });
 }
@@ -91,12 +99,8 @@ TEST_F(WorkerSteps, OfLettingAnIdleTopicGoAndTakingItUpAgain) {
         return daemon.ok({"topic", "describe", topic}).find("cold") != std::string::npos;
       })) << "nobody uses it, and it does not go";
     }
-    daemon.ok(pub(topic, 0), "three\n");
-    expect_in(topic, 0, "one\nthree\n");
-    expect_in(topic, 1, "two\n");
-    daemon.ok({"topic", "delete", topic});
-    EXPECT_EQ(daemon.stop(), 0) << daemon.words();
-    daemon.start();
+    expect_it_goes_on(topic);
+    delete_and_restart(topic);
     return died_of_it;
   });
 }
@@ -110,12 +114,8 @@ TEST_F(WorkerSteps, OfTakingOver) {
         const pid_t first = daemon.worker();
         daemon.kill_worker();
         StepKiller killer(worker_after(first), step);
-        daemon.ok(pub(topic, 0), "three\n");
-        expect_in(topic, 0, "one\nthree\n");
-        expect_in(topic, 1, "two\n");
-        daemon.ok({"topic", "delete", topic});
-        EXPECT_EQ(daemon.stop(), 0) << daemon.words();
-        daemon.start();
+        expect_it_goes_on(topic);
+        delete_and_restart(topic);
         return killer.killed();
       },
       3 * kStride);  // it is not followed from quite the same moment each time: all get their turn

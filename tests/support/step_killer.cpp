@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,11 +20,14 @@ int pending_signal(int status) {
 
 }  // namespace
 
-StepKiller::StepKiller(pid_t pid, int step) : thread_([this, pid, step] { follow(pid, step); }) {
+StepKiller::StepKiller(pid_t pid, int step)
+    : process_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
+      thread_([this, pid, step] { follow(pid, step); }) {
   follows_.wait(false);
 }
 
 StepKiller::~StepKiller() {
+  if (process_) ::syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   if (thread_.joinable()) thread_.join();
 }
 

@@ -9,6 +9,8 @@
 
 #include <sys/types.h>
 
+#include "bus/base/fd.hpp"
+
 namespace busway::test {
 
 class StepKiller {
@@ -18,7 +20,7 @@ class StepKiller {
   StepKiller(pid_t pid, int step);
   StepKiller(const StepKiller&) = delete;
   StepKiller& operator=(const StepKiller&) = delete;
-  /// Waits for the process to end, by itself or by the killer.
+  /// Kills the process, if it still runs.
   ~StepKiller();
 
   /// Waits for the end: was it killed? False: it ended by itself before that step.
@@ -28,6 +30,7 @@ class StepKiller {
   void follow(pid_t pid, int step);
 
   std::atomic<bool> follows_{false};
+  Fd process_;           ///< a pidfd: the number alone may be another's by the time it is killed
   bool killed_ = false;  ///< written before the thread ends, read after join
   std::thread thread_;   ///< only the thread that began to trace may go on with it
 };
