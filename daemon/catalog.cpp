@@ -156,6 +156,7 @@ void Catalog::slow_tick() {
 }
 
 void Catalog::fence_all() {
+  stopping_ = true;
   for (const auto& [name, topic] : topics_) {
     if (!topic->warm()) continue;
     topic->memory().marks().state.store(static_cast<std::uint32_t>(memory::TopicState::stopped),

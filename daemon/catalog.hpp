@@ -136,6 +136,7 @@ class Catalog final : public RequestHandler, private DrainReports::Receiver {
   control::NamedTexts all_stats() const;
 
   Services& services_;
+  bool stopping_ = false;  ///< everything is fenced
   Server* server_ = nullptr;
   int bells_fd_;
   std::map<std::string, std::unique_ptr<Topic>> topics_;

@@ -43,6 +43,8 @@ void Catalog::warm_up(Topic& topic, uid_t uid) {
 }
 
 Answer<control::Attached> Catalog::attach(const SessionInfo& session, const control::Attach& request) {
+  // What is made now would not be fenced, and what is published to it not be drained.
+  if (stopping_) throw Error(errc::stopped, "the daemon is stopping: topic " + request.topic + " is closed");
   Topic& topic = find_or_create(session, request);
   warm_up(topic, session.peer.uid);
   const Attached given = topic.attach(session.number, request.role, request.previous);

@@ -57,9 +57,10 @@ enum class KeeperCommand {
 
 /// Exit status of a worker, as the keeper understands it.
 enum class WorkerExit : int {
-  stopped = 0,   ///< all is drained and synced; the keeper ends as well
-  failed = 1,    ///< could not start. Before any worker was ready the keeper gives up with this status
-  replace = 70,  ///< start the binary anew at once; every kept descriptor stays
+  stopped = 0,    ///< all is drained and synced; the keeper ends as well
+  failed = 1,     ///< could not start. Before any worker was ready the keeper gives up with this status
+  undurable = 2,  ///< stopped, but not everything is durable: the keeper ends with a failure
+  replace = 70,   ///< start the binary anew at once; every kept descriptor stays
 };
 
 class KeeperLink {

@@ -86,6 +86,7 @@ Topic::Opened Topic::open_cold(std::uint32_t partition) {
                 " may have been given to records that were lost with shared memory; the log goes on at " +
                 std::to_string(granted) + " under a new epoch");
     opened.log->jump(state.metadata.granted);
+    opened.jumped = true;
     state.metadata.epoch = static_cast<Epoch>(raw(state.metadata.epoch) + 1);
     opened.start.log_end = granted;
     opened.start.epoch = raw(state.metadata.epoch);
@@ -104,17 +105,34 @@ void Topic::set_grants(std::vector<PartitionStart>& starts, std::uint64_t ahead)
   services_.metadata.append(std::move(changes));
 }
 
+/// What was granted and persisted may be published from now on.
+void Topic::hand_out(const std::vector<PartitionStart>& starts) {
+  for (std::uint32_t p = 0; p < partitions(); ++p) {
+    // release: pairs with the publishers' look at it.
+    memory_->partition(p).marks->granted.store(starts[p].granted, std::memory_order_release);
+  }
+}
+
 void Topic::warm_up(uid_t uid) {
   std::vector<Opened> opened;
   std::vector<PartitionStart> starts;
+  bool jumped = false;
   try {
     for (std::uint32_t p = 0; p < partitions(); ++p) {
       opened.push_back(open_cold(p));
       starts.push_back(opened.back().start);
+      starts.back().granted = starts.back().log_end;  // nothing, for now
+      jumped = jumped || opened.back().jumped;
     }
-    set_grants(starts, granted_step(services_.config, config_.storage));
+    if (jumped) set_grants(starts, 0);  // their new epochs, before anybody can see one
     memory_ = std::make_unique<TopicMemory>(services_.memory, uuid_, name_, config_, starts, uid);
+    // Only now: a worker that dies before the keeper has all of the memory leaves a topic that nobody was
+    // given anything of, and nothing that looks as if records were lost.
+    set_grants(starts, granted_step(services_.config, config_.storage));
+    hand_out(starts);
   } catch (...) {
+    if (memory_) memory_->drop();
+    memory_.reset();
     for (std::size_t p = 0; p < opened.size(); ++p) services_.ordinals.give_back(partitions_[p].ordinal);
     services_.drain.run_and_wait([&] { opened.clear(); });  // the logs' staging belongs to the drain thread
     // Nobody was given anything: without this the next attempt would jump over offsets that were never used.

@@ -118,6 +118,7 @@ class Topic {
   struct Opened {
     std::unique_ptr<PartitionLog> log;
     PartitionStart start;
+    bool jumped = false;  ///< over offsets that may have been lost, into a new epoch
   };
 
   std::string directory(std::uint32_t partition) const;
@@ -130,6 +131,7 @@ class Topic {
   void start_drain(std::uint32_t partition, std::unique_ptr<PartitionLog> log);
   std::vector<std::shared_ptr<PartitionDrain>> remove_drains();
   bool drained();
+  void hand_out(const std::vector<PartitionStart>& starts);
   void release_warmth();
   void take_up_uses();
   void resume_cooling();

@@ -200,6 +200,9 @@ void Topic::take_up(const std::vector<EntryIndex>& entries) {
     if (newest && current && newest != current)
       ring::resume_growth(memory.view.marks, current->view, newest->view);
     start_drain(p, std::move(opened.log));
+    // The worker before us died before it had granted anything. (watch_grants() sees to memory topics.)
+    const auto granted = static_cast<std::uint64_t>(partitions_[p].metadata.granted);
+    if (logged() && granted <= opened.start.log_end) raise_grant(p);
   }
   resume_cooling();
   ring_all();

@@ -182,10 +182,11 @@ void Worker::State::end_stop() {
   if (catalog_.close_all()) {
     data_.mark_clean_stop();
     log_info("stopped: everything is durable");
+    exit_ = WorkerExit::stopped;
   } else {
     log_error("stopped, but not everything is durable: the next start recovers");
+    exit_ = WorkerExit::undurable;
   }
-  exit_ = WorkerExit::stopped;
 }
 
 Worker::Worker(WorkerSetup setup) : state_(std::make_unique<State>(std::move(setup))) {}

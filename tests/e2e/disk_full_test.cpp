@@ -68,5 +68,17 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   daemon.finish();
 }
 
+TEST_F(SmallDisk, AStopThatLosesWhatWasPublishedIsAFailure) {
+  PrivateDaemon daemon({}, disk / "data");
+  daemon.ok({"topic", "create", "t"});
+  const auto ballast = disk / "ballast";
+  write_file(ballast, std::string(76 << 20, 'x'));
+  std::string lines;
+  for (int line = 0; line < 700'000; ++line) lines += "0123456789 0123456789 0123456789 0123456789\n";
+  daemon.fails({"pub", "t", "--timeout", "1"}, lines);
+  EXPECT_EQ(daemon.stop(), 1);
+  EXPECT_NE(daemon.words().find("topic t could not be made durable"), std::string::npos) << daemon.words();
+}
+
 }  // namespace
 }  // namespace busway::test

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -73,6 +74,40 @@ TEST_P(WorkerKills, TurnNobodyAwayWhoConnects) {
   killer.join();
   EXPECT_GE(kills, 5) << "hardly anybody died";
   daemon.finish();
+}
+
+/// Programs that are connected already go on asking while the daemon stops, which takes its time: there is
+/// much to sync.
+TEST_P(WorkerKills, AStopIsCleanWhileProgramsComeAndGo) {
+  constexpr int kStops = kLoadDivisor > 1 ? 5 : 30;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> programs;
+  const auto much = daemon.directory().file("much", [] {
+    std::string lines;
+    for (int line = 0; line < 32'000; ++line) lines += std::string(1023, 'x') + '\n';
+    return lines;
+  }());
+  daemon.ok({"topic", "create", "much"});
+  constexpr int kTopics = 60;  // more than are taken up in one life
+  for (int i = 0; i < kTopics; ++i) daemon.ok({"topic", "create", "t" + std::to_string(i)});
+  programs.emplace_back([&] {
+    while (!done) daemon.start_busway({"pub", "much", much, "--timeout", "5"}, "/dev/null").wait();
+  });
+  for (int program = 0; program < 3; ++program) {
+    programs.emplace_back([&, program] {
+      for (int i = program; !done; i = (i + 3) % kTopics)
+        daemon.busway({"pub", "t" + std::to_string(i), "--timeout", "5"}, "x\n");
+    });
+  }
+  for (int stop = 0; stop < kStops; ++stop) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + stop));
+    EXPECT_EQ(daemon.stop(), 0) << daemon.words();
+    daemon.start();
+  }
+  done = true;
+  for (std::thread& program : programs) program.join();
+  daemon.finish();
+  EXPECT_EQ(daemon.words().find("not everything is durable"), std::string::npos) << daemon.words();
 }
 
 INSTANTIATE_TEST_SUITE_P(Disk, WorkerKills, ::testing::Values("io_uring", "threads"));

@@ -31,18 +31,18 @@ class WorkerSteps : public ::testing::Test {
     daemon.ok(pub(topic, 1), "two\n");
   }
   void expect_in(const std::string& topic, int partition, const std::string& lines) const {
-    EXPECT_EQ(
-        daemon.ok({"sub", topic, "-p", std::to_string(partition), "--from", "earliest", "-e", "-f", "%s\n"}),
-        lines);
+    EXPECT_EQ(daemon.ok({"sub", topic, "-p", std::to_string(partition), "--from", "earliest", "-e", "-f",
+                         "%o %s\n"}),
+              lines);
   }
   void expect_all_there(const std::string& topic) const {
-    expect_in(topic, 0, "one\n");
-    expect_in(topic, 1, "two\n");
+    expect_in(topic, 0, "0 one\n");
+    expect_in(topic, 1, "0 two\n");
   }
   void expect_it_goes_on(const std::string& topic) const {
     daemon.ok(pub(topic, 0), "three\n");
-    expect_in(topic, 0, "one\nthree\n");
-    expect_in(topic, 1, "two\n");
+    expect_in(topic, 0, "0 one\n1 three\n");
+    expect_in(topic, 1, "0 two\n");
   }
   void delete_and_restart(const std::string& topic) {
     daemon.ok({"topic", "delete", topic});
