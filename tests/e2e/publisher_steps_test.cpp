@@ -23,7 +23,7 @@ namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /// A sanitizer's instructions are ten times as many, most of them its own.
-constexpr int kStride = 211;
+constexpr int kStride = 1009;
 #else
 constexpr int kStride = 1;
 #endif
