@@ -264,9 +264,10 @@ void Keeper::State::after_death(int status) noexcept {
   const bool was_ready = worker_.ready;
   worker_.pid = 0;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  if (code == static_cast<int>(WorkerExit::stopped) || code == static_cast<int>(WorkerExit::undurable)) {
+  const bool durable = code == static_cast<int>(WorkerExit::stopped);
+  if (durable || code == static_cast<int>(WorkerExit::undurable)) {
     done_ = true;
-    status_ = code == static_cast<int>(WorkerExit::stopped) ? 0 : 1;
+    status_ = durable ? 0 : 1;
     return;
   }
   if (code == static_cast<int>(WorkerExit::replace)) {

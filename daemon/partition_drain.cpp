@@ -387,10 +387,7 @@ void PartitionDrain::check_grant() {
 }
 
 void PartitionDrain::want_sync() noexcept {
-  const auto newest = memory_->rings.newest();
-  std::uint64_t end = next_;
-  if (newest && newest->view.entered()) end = std::max(end, ring::known_log_end(newest->view).value_or(0));
-  sync_wanted_ = std::max(sync_wanted_, end);
+  sync_wanted_ = std::max({sync_wanted_, next_, memory_->rings.known_end().value_or(0)});
 }
 
 /// False: not done, somebody else is to do it.

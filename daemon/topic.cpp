@@ -296,9 +296,7 @@ void Topic::raise_grant(std::uint32_t partition) {
   if (!warm()) return;
   PartitionMemory& memory = memory_->partition(partition);
   const std::uint64_t step = granted_step(services_.config, config_.storage);
-  const auto newest = memory.rings.newest();
-  const std::uint64_t end =
-      newest && newest->view.entered() ? ring::known_log_end(newest->view).value_or(0) : 0;
+  const std::uint64_t end = memory.rings.known_end().value_or(0);
   const std::uint64_t granted = std::max(unsigned_offset(state.metadata.granted), end) + step;
   state.metadata.granted = static_cast<Offset>(granted);
   services_.metadata.append({PartitionSet{uuid_, partition, state.metadata}});  // persisted first (H34)
@@ -391,16 +389,15 @@ control::PartitionDescription Topic::describe(std::uint32_t partition) {
                                       .state = "cold"};
   if (!warm()) return about;
   PartitionMemory& memory = memory_->partition(partition);
-  const auto newest = memory.rings.find(
-      static_cast<Generation>(memory.marks->ring_generation.load(std::memory_order_relaxed)));
+  const auto ring = memory.current_ring();
   const auto health =
       static_cast<memory::PartitionState>(memory.marks->state.load(std::memory_order_relaxed));
-  const auto end = newest && newest->view.entered() ? ring::known_log_end(newest->view) : std::nullopt;
+  const auto end = ring ? ring::known_log_end(ring->view) : std::nullopt;
   about.log_end = end ? static_cast<Offset>(*end) : state.log_end;
   about.written = logged() ? static_cast<Offset>(memory.marks->written.load(std::memory_order_relaxed)) : 0;
   about.durable = logged() ? static_cast<Offset>(memory.marks->durable.load(std::memory_order_relaxed)) : 0;
-  about.ring_generation = static_cast<Generation>(newest ? newest->view.generation : 0);
-  about.ring_slots = newest ? static_cast<std::uint32_t>(newest->view.size()) : 0;
+  about.ring_generation = static_cast<Generation>(ring ? ring->view.generation : 0);
+  about.ring_slots = ring ? static_cast<std::uint32_t>(ring->view.size()) : 0;
   about.state = health == memory::PartitionState::active      ? "active"
                 : health == memory::PartitionState::disk_full ? "disk full"
                                                               : "failed";
@@ -408,8 +405,8 @@ control::PartitionDescription Topic::describe(std::uint32_t partition) {
     about.log_start = state.files->segments.log_start();
     about.log_bytes = state.files->segments.bytes();
     about.segments = static_cast<std::uint32_t>(state.files->segments.snapshot().size());
-  } else if (newest) {
-    about.log_start = static_cast<Offset>(newest->view.reclaimed->load(std::memory_order_relaxed));
+  } else if (ring) {
+    about.log_start = static_cast<Offset>(ring->view.reclaimed->load(std::memory_order_relaxed));
   }
   return about;
 }

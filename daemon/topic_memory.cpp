@@ -57,6 +57,11 @@ std::shared_ptr<HeldRing> RingSet::newest() const {
   return rings_.empty() ? nullptr : rings_.back();
 }
 
+std::optional<std::uint64_t> RingSet::known_end() const {
+  const auto ring = newest();
+  return ring ? ring::known_log_end(ring->view) : std::nullopt;
+}
+
 std::shared_ptr<HeldRing> RingSet::find(Generation generation) const {
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(rings_.begin(), rings_.end(),
@@ -120,6 +125,11 @@ void LaneSet::add(std::shared_ptr<HeldLane> lane) {
 void LaneSet::remove(LaneId id) {
   const std::lock_guard lock(mutex_);
   lanes_.erase(raw(id));
+}
+
+std::shared_ptr<HeldRing> PartitionMemory::current_ring() const {
+  return rings.find(
+      static_cast<Generation>(view.marks.ring_generation->load(std::memory_order_relaxed)));  // writer: us
 }
 
 TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name, const TopicConfig& config,
@@ -309,8 +319,7 @@ std::shared_ptr<HeldRing> TopicMemory::make_ring(std::uint32_t partition, std::u
 
 bool TopicMemory::open_grown(std::uint32_t partition, const std::shared_ptr<HeldRing>& next) {
   PartitionMemory& memory = *partitions_[partition];
-  const auto current = memory.rings.find(static_cast<Generation>(
-      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  const auto current = memory.current_ring();
   const ring::LogEnd end =
       current ? ring::set_fence(current->view, ring::FenceReason::grown) : ring::LogEnd{};
   if (end.status != ring::EndStatus::fenced || end.reason != ring::FenceReason::grown) {
@@ -327,8 +336,7 @@ bool TopicMemory::open_grown(std::uint32_t partition, const std::shared_ptr<Held
 
 std::optional<std::uint64_t> TopicMemory::fence(std::uint32_t partition, ring::FenceReason reason) {
   PartitionMemory& memory = *partitions_[partition];
-  const auto current = memory.rings.find(static_cast<Generation>(
-      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  const auto current = memory.current_ring();
   if (!current) return std::nullopt;
   ring::LogEnd end = ring::set_fence(current->view, reason);
   // Each attempt walks several times around the ring: publishers are that much faster only now and then.
@@ -341,8 +349,7 @@ std::optional<std::uint64_t> TopicMemory::fence(std::uint32_t partition, ring::F
 
 std::optional<ring::FenceReason> TopicMemory::ended(std::uint32_t partition) const {
   const PartitionMemory& memory = *partitions_[partition];
-  const auto current = memory.rings.find(static_cast<Generation>(
-      memory.view.marks.ring_generation->load(std::memory_order_relaxed)));  // single writer: us
+  const auto current = memory.current_ring();
   if (!current || !current->view.entered()) return std::nullopt;
   const ring::LogEnd end = ring::find_log_end(current->view);
   if (end.status != ring::EndStatus::fenced) return std::nullopt;

@@ -47,6 +47,8 @@ struct HeldLane {
 class RingSet {
  public:
   std::shared_ptr<HeldRing> newest() const;
+  /// How far records go at least in the newest one (ring::known_log_end); nullopt: that cannot be told.
+  std::optional<std::uint64_t> known_end() const;
   std::shared_ptr<HeldRing> find(Generation generation) const;
   /// The newest open ring that marks names and whose base is at or below `offset`.
   std::shared_ptr<HeldRing> for_offset(const ring::Partition& partition, std::uint64_t offset) const;
@@ -78,6 +80,9 @@ struct PartitionMemory {
   memory::PartitionMarks* marks = nullptr;
   memory::PartitionWait* wait = nullptr;
   RingSet rings;
+
+  /// Control thread: the ring that marks names; the newest one may not be announced yet.
+  std::shared_ptr<HeldRing> current_ring() const;
 };
 
 /// What a partition starts with when its topic's memory is made.

@@ -175,8 +175,10 @@ template <PublisherCore::Way way>
   } else if (choose_partition(record.key, record.partition, partition) != errc::ok) {
     return {};
   }
-  if (const RingSeat* const ring = seats_[partition].ring; ring != nullptr) [[likely]]
-    ring::prefetch_commit(ring->ledger);
+  PartitionSeat& seat = seats_[partition];
+  if (seat.ring == nullptr) [[unlikely]]
+    return {};
+  ring::prefetch_commit(seat.ring->ledger);
   ring::LaneWriter<Atomics>& writer = lane_->writer;
   const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
   if (kAtOnce && !writer.at_hand(bytes)) [[unlikely]]
@@ -190,9 +192,6 @@ template <PublisherCore::Way way>
                   .headers = record.headers,
                   .headers_bytes = headers_bytes,
                   .timestamp_ms = record.timestamp_ms.value_or(now)});
-  PartitionSeat& seat = seats_[partition];
-  if (seat.ring == nullptr) [[unlikely]]
-    return {};
   ring::Ledger<Atomics>& ledger = seat.ring->ledger;
   std::uint64_t offset = ring::kNotPublished;
   if constexpr (kAtOnce) {

@@ -129,10 +129,10 @@ class PublisherCore {
     std::optional<Waiting> waiting{};
   };
 
-  /// What a frame is made of. A view.
+  /// What a frame is made of. A view: what it refers to is read where it is needed, not held in registers.
   struct Parts {
-    BytesView key;
-    BytesView value;
+    const BytesView& key;
+    const BytesView& value;
     const HeaderList& headers;
     std::size_t headers_bytes = 0;
     std::int64_t timestamp_ms = 0;

@@ -101,6 +101,13 @@ std::uint64_t PartitionReader::copy_plain(std::uint64_t end, bool hold_back,
   return next;
 }
 
+/// The next record is probably in the same lane as the one that was just found.
+void PartitionReader::follow_lane(const ring::Found& found) {
+  run_lane_ = {.lane = found.lane,
+               .generation = found.lane_generation,
+               .span = (*lanes_)(found.lane, found.lane_generation)};
+}
+
 ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found) {
   const std::uint64_t end = limit();
   RecordBatch::Run run(into, partition_.number);
@@ -119,9 +126,7 @@ ring::ReadStatus PartitionReader::copy_run(RecordBatch& into, ring::Found& found
     if (status != ring::ReadStatus::record) return status;
     run.places().add(offset_++, found.header.timestamp_ms, found.header.key_bytes, found.header.value_bytes,
                      found.header.headers_bytes);
-    run_lane_ = {.lane = found.lane,
-                 .generation = found.lane_generation,
-                 .span = (*lanes_)(found.lane, found.lane_generation)};
+    follow_lane(found);
   }
   return ring::ReadStatus::record;
 }
@@ -513,9 +518,7 @@ std::size_t PartitionReader::show_leased(ring::Lease<Atomics>& lease, std::size_
     Progress progress = Progress::later;
     if (status == ring::ReadStatus::unknown_lane && count == 0 && fetch_lane(found, progress)) continue;
     if (status != ring::ReadStatus::record) break;
-    run_lane_ = {.lane = found.lane,
-                 .generation = found.lane_generation,
-                 .span = (*lanes_)(found.lane, found.lane_generation)};
+    follow_lane(found);
     const Record record = RecordBatch::record_of(offset_, found.header, found.body);
     offset_ = ++next;
     ++count;

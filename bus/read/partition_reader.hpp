@@ -111,6 +111,7 @@ class PartitionReader {
   enum class Choice : std::uint8_t { same, other, none };
 
   std::uint64_t limit() const noexcept;
+  void follow_lane(const ring::Found& found);
   ring::ReadStatus copy_run(RecordBatch& into, ring::Found& found);
   bool read_ring(RecordBatch& into, Progress& progress);
   bool act_on(ring::ReadStatus status, const ring::Found& found, RecordBatch& into, Progress& progress);

@@ -77,9 +77,10 @@ LogEnd find_log_end(const RingView<A>& ring) noexcept {
   return detail::walk_to_end(ring, [](std::uint64_t, typename A::u64&, std::uint64_t) { return true; });
 }
 
-/// How far records go at least, as far as one walk can tell; nullopt: the ring is corrupt.
+/// How far records go at least, as far as one walk can tell; nullopt: the ring is corrupt or not open yet.
 template <class A>
 std::optional<std::uint64_t> known_log_end(const RingView<A>& ring) noexcept {
+  if (!ring.entered()) return std::nullopt;
   const LogEnd end = find_log_end(ring);
   if (end.status == EndStatus::corrupt) return std::nullopt;
   return end.offset;
