@@ -75,7 +75,7 @@ TEST_F(ClientRestart, APublisherWaitsOutAStop) {
     std::this_thread::sleep_for(100ms);  // under load for a while, before, between and after the stops
     stop_and_start();
   }
-  std::this_thread::sleep_for(100ms);
+  std::this_thread::sleep_for(100ms);  // and after the last
   end = true;
   publishing.join();
   EXPECT_EQ(read(subscriber, static_cast<std::size_t>(published)), numbers(0, published));

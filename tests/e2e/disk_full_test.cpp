@@ -55,7 +55,7 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   EXPECT_NE(complaint.find("topic t"), std::string::npos) << complaint;
   EXPECT_NE(complaint.find("disk"), std::string::npos) << complaint;
   const long before = naps_of(daemon.worker());
-  std::this_thread::sleep_for(1s);
+  std::this_thread::sleep_for(1s);  // the time over which naps are counted
   EXPECT_LT(naps_of(daemon.worker()) - before, 200) << "who waits for room on the disk looks now and then";
   const std::string seen = daemon.ok({"sub", "t", "-e"});
   EXPECT_TRUE(seen.starts_with("before\n0123456789")) << "reading goes on";

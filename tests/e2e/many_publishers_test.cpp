@@ -20,7 +20,7 @@ TEST(ManyPublishers, AreSeenInOneOrderByALiveAStoppedAndALateSubscriber) {
   Process stopped = story.start_subscriber("stopped", "latest", kAll);
   story.start_publishers(kPublishers, kEach, 0);
   stopped.signal(SIGSTOP);
-  std::this_thread::sleep_for(5s);
+  std::this_thread::sleep_for(5s);  // so long it is stopped, under load
   story.await_publishers(120s);
   stopped.signal(SIGCONT);
   Process late = story.start_subscriber("late", "earliest", kAll);

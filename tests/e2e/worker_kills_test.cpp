@@ -28,7 +28,8 @@ class WorkerKills : public ::testing::TestWithParam<const char*> {
       if (kill % 10 != 9) {
         ASSERT_TRUE(daemon.serves()) << "after " << kill << " kills:\n" << daemon.words();
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 120'000));
+      std::this_thread::sleep_for(
+          std::chrono::microseconds(random() % 120'000));  // each at another moment of a life
       daemon.kill_worker();
     }
     ASSERT_TRUE(daemon.serves()) << daemon.words();
@@ -100,7 +101,7 @@ TEST_P(WorkerKills, AStopIsCleanWhileProgramsComeAndGo) {
     });
   }
   for (int stop = 0; stop < kStops; ++stop) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20 + stop));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + stop));  // each stop at another moment
     EXPECT_EQ(daemon.stop(), 0) << daemon.words();
     daemon.start();
   }

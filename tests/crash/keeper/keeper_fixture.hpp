@@ -151,7 +151,8 @@ class KeeperTest : public ::testing::Test {
     };
     std::size_t count = look();
     for (int same = 0; same < 10;) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      std::this_thread::sleep_for(
+          std::chrono::milliseconds(10));  // ten looks alike: nothing is being opened or closed
       const std::size_t now = look();
       same = now == count ? same + 1 : 0;
       count = now;

@@ -65,7 +65,8 @@ TEST_F(KeeperTest, NothingAcknowledgedIsLostAndNoDescriptorLeaksOverTwoHundredKi
   for (std::size_t life = 2; life <= 201; ++life) {
     const std::string mark = "start " + std::to_string(life) + " ";
     wait_for(mark);
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 8000));
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(random() % 8000));  // each dies at another moment of its start
     if (life == 201) set_mode("serve");
     kill_worker(mark);
     if (HasFailure()) return;
@@ -92,8 +93,8 @@ TEST_F(KeeperTest, ADepositWhoseSenderDiedBeforeItWasTakenInIsDropped) {
   wait_for("ready");
   const std::size_t at_rest = descriptors_of(keeper_);
   ::kill(keeper_, SIGHUP);
-  wait_for("sending");  // to a keeper that it has stopped
-  std::this_thread::sleep_for(50ms);
+  wait_for("sending");                // to a keeper that it has stopped
+  std::this_thread::sleep_for(50ms);  // it has filled the socket by then; the outcome is the same if not
   set_mode("serve");
   const fs::path status = "/proc/" + std::to_string(worker()) + "/stat";
   kill_worker();

@@ -96,7 +96,7 @@ TEST_F(Async, ACallbackGetsEveryRecord) {
   ASSERT_TRUE(notes_.await(1000));
   subscriber_->stop();
   publish("late");
-  std::this_thread::sleep_for(20ms);
+  std::this_thread::sleep_for(20ms);  // a call that must not come would come in this time
   const auto all = notes_.all();
   ASSERT_EQ(all.size(), 1000u);
   for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], std::to_string(i));
@@ -111,7 +111,7 @@ TEST_F(Async, AnExceptionEndsACallbackAndComesOutOfStop) {
   publish("0");
   ASSERT_TRUE(notes_.await(1));
   publish("1");
-  std::this_thread::sleep_for(20ms);
+  std::this_thread::sleep_for(20ms);  // likewise
   EXPECT_EQ(notes_.all().size(), 1u);
   EXPECT_THROW(subscriber_->stop(), std::runtime_error);
 }
@@ -167,7 +167,7 @@ TEST_F(Async, ACoroutineGetsRecordAfterRecord) {
   reading(*subscriber_, notes_);
   for (int i = 0; i < 200; ++i) {
     publish(std::to_string(i));
-    if (i % 50 == 0) std::this_thread::sleep_for(5ms);
+    if (i % 50 == 0) std::this_thread::sleep_for(5ms);  // so that the reader goes to sleep now and then
   }
   ASSERT_TRUE(notes_.await(200));
   const auto all = notes_.all();

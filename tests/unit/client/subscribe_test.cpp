@@ -87,11 +87,29 @@ TEST_F(Subscribing, WaitsForRecordsAndForItsTimeout) {
   EXPECT_TRUE(nothing->empty());
   std::thread publishing([&] {
     auto publisher = bus_.publisher("t");
-    std::this_thread::sleep_for(100ms);
+    std::this_thread::sleep_for(100ms);  // so that the subscriber sleeps by then
     publisher.publish({.value = "v"});
   });
   EXPECT_EQ(subscriber.poll(60s).size(), 1u);
   publishing.join();
+}
+
+TEST_F(Subscribing, SpinsNoLongerThanItIsAllowedTo) {
+  bus_.create_topic("t");
+  const auto cpu_ms_of_waiting = [&](std::chrono::microseconds spin) {
+    auto subscriber = bus_.subscriber("t", {.spin = spin});
+    const auto cpu_ms = [] {
+      timespec used{};
+      ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+      return used.tv_sec * 1000 + used.tv_nsec / 1'000'000;
+    };
+    const auto before = cpu_ms();
+    EXPECT_TRUE(subscriber.poll(400ms).empty());
+    return cpu_ms() - before;
+  };
+  EXPECT_LT(cpu_ms_of_waiting(0us), 40) << "it sleeps";
+  EXPECT_LT(cpu_ms_of_waiting(1ms), 40) << "it spins for a moment, then sleeps";
+  EXPECT_GT(cpu_ms_of_waiting(1h), 40) << "it never sleeps; how much it gets is for others to say";
 }
 
 TEST_F(Subscribing, SeesDurableRecordsOnlyIfAskedTo) {

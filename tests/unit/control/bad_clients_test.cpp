@@ -98,7 +98,7 @@ TEST_F(BadClients, SilenceAfterHelloIsNoFault) {
   options_.limits.hello_timeout = 20ms;
   start();
   const auto good = connect();
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(300ms);  // many times the bound on a silent Hello
   expect_served(*good);
 }
 
@@ -183,7 +183,7 @@ TEST_F(BadClients, DescriptorsInRepliesDoNotPileUp) {
   bad.say_hello();
   constexpr std::uint32_t kAsked = 50;
   for (std::uint32_t i = 0; i < kAsked; ++i) ASSERT_EQ(bad.say(ctl::GetRings{}, 2 + i), ctl::Transfer::done);
-  std::this_thread::sleep_for(50ms);
+  std::this_thread::sleep_for(50ms);  // time in which a server that read on would have served all
   expect_served(*good);
   EXPECT_LT(counters().requests, kAsked) << "it is not served while what it was sent lies unread";
   std::uint32_t answered = 0;
@@ -203,7 +203,7 @@ TEST_F(BadClients, DescriptorsOfAClosedConnectionStillCount) {
   const std::size_t before = open_descriptors();
   ASSERT_EQ(bad.say_bytes(ctl::Bytes(8)), ctl::Transfer::done);
   ASSERT_TRUE(eventually([&] { return counters().bad_messages == 1; }));
-  std::this_thread::sleep_for(20ms);
+  std::this_thread::sleep_for(20ms);  // time in which it would be closed, if it were
   EXPECT_EQ(open_descriptors(), before) << "the daemon's end stays open to be asked";
   ASSERT_TRUE(bad.hear());
   EXPECT_EQ(bad.hear_the_end().code, errc::bad_message) << "which its client does not notice";

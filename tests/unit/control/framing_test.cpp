@@ -159,7 +159,7 @@ TEST_F(Framing, SaysWhoSentAMessageByTheKernelsWord) {
 TEST_F(Framing, WaitsForAMessageUntilTheDeadline) {
   EXPECT_EQ(receive(there_.get(), received_, 0, Deadline::after(20ms)), Transfer::would_block);
   std::thread late([this] {
-    std::this_thread::sleep_for(20ms);
+    std::this_thread::sleep_for(20ms);  // so that the other waits by then
     (void)try_send(here_.get(), message_of(5), {});
   });
   EXPECT_EQ(receive(there_.get(), received_, 0, Deadline::after(10s)), Transfer::done);
@@ -173,7 +173,7 @@ TEST_F(Framing, WaitsForRoomUntilTheDeadline) {
   EXPECT_GT(unread_by_peer(here_.get()), 0U);
   std::thread reader([this] {
     Received got;
-    std::this_thread::sleep_for(20ms);
+    std::this_thread::sleep_for(20ms);  // so that the other waits by then
     while (try_receive(there_.get(), got, 0) == Transfer::done) {
     }
   });

@@ -270,7 +270,7 @@ TEST_F(Session, ReconnectingWaitsForAWorkerToCome) {
   const auto client = connect();
   stop();
   std::thread later([this] {
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(50ms);  // so that there is nobody at first
     start();
   });
   EXPECT_TRUE(client->reconnect(1, soon()));

@@ -52,7 +52,7 @@ TEST_F(Log, ALimitLetsOneThroughAPeriodAndCountsTheRest) {
   LogLimit limit(50ms);
   for (int i = 0; i < 10; ++i) limit.log(LogLevel::warning, "bad message");
   EXPECT_EQ(limit.held_back(), 9U);
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(60ms);  // longer than the period
   limit.log(LogLevel::warning, "bad message");
   const std::string text = printed();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);

@@ -46,7 +46,7 @@ class LoneSyncTest : public TopicFixture {
     if (event.what == "submit sync") ++handed_over_;
     if (event.what != "begin sync") return;
     ++inline_;
-    std::this_thread::sleep_for(takes_);
+    std::this_thread::sleep_for(takes_);  // a disk that takes so long
   }
 
   std::shared_ptr<HeldLane> lane_;

@@ -64,7 +64,7 @@ TEST_F(NotifierTest, FiresOnceWhenSomethingHappened) {
   EXPECT_EQ(watcher_->announced, 0);
   watcher_->level = 1;
   ring();
-  std::this_thread::sleep_for(30ms);
+  std::this_thread::sleep_for(30ms);  // a second firing would come in this time
   EXPECT_EQ(watcher_->fired(), 1) << "not armed any more";
 }
 
@@ -95,7 +95,7 @@ TEST_F(NotifierTest, ForgetsWhatIsDisarmed) {
   EXPECT_EQ(watcher_->announced, 0);
   watcher_->level = 1;
   ring();
-  std::this_thread::sleep_for(30ms);
+  std::this_thread::sleep_for(30ms);  // a firing would come in this time
   EXPECT_EQ(watcher_->fired(), 0);
 }
 
@@ -104,7 +104,7 @@ TEST_F(NotifierTest, WaitsForAWatcherThatIsBeingFired) {
   std::atomic<bool> done = false;
   watcher_->on_fire = [&] {
     inside = true;
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(50ms);  // so that disarm() comes while it is inside
     done = true;
   };
   watcher_->level = 1;
@@ -132,7 +132,7 @@ TEST_F(NotifierTest, LetsAWatcherArmOrDisarmItself) {
 
 TEST_F(NotifierTest, FollowsToAnotherBell) {
   notifier_.arm(watcher_);
-  std::this_thread::sleep_for(10ms);
+  std::this_thread::sleep_for(10ms);  // so that it sleeps on the old bell
   const auto before = bell_;
   bell_ = std::make_shared<memory::Atomic32>(7);
   notifier_.set_bell(bell_);
