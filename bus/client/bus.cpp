@@ -97,6 +97,8 @@ TopicInfo Bus::describe_topic(std::string_view name) {
   return info;
 }
 
+bool Bus::connected() const noexcept { return core_->has_daemon(); }
+
 std::vector<std::pair<std::string, std::string>> Bus::stats() {
   const Deadline deadline = core_->usual_deadline();
   std::vector<std::pair<std::string, std::string>> values;

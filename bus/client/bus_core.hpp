@@ -90,6 +90,8 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   wait::Notifier& notifier() noexcept { return *notifier_; }
   const std::string& socket_path() const noexcept { return session_->socket_path(); }
   bool drain_notices() { return session_->drain_notices(); }
+  /// Is there a connection, as far as anybody has looked? Any thread.
+  bool has_daemon() const noexcept { return session_->connected(); }
 
  private:
   explicit BusCore(const ConnectOptions& options);

@@ -143,7 +143,7 @@ errc PublisherCore::move_berth(Patience& patience) {
                           error.error() == errc::deadline_exceeded;
       if (!passes) throw;
       if (!patience.waits) return errc::would_block;
-      if (begin_waiting(patience).deadline.passed()) return errc::deadline_exceeded;
+      if (begin_waiting(patience).deadline.passed()) return out_of_time();
     }
     const memory::Atomic32 nobody_rings{0};
     wait::futex_wait(nobody_rings, 0, kReattachEvery);

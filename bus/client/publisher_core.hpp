@@ -222,6 +222,7 @@ class PublisherCore {
   Patience::Waiting& begin_waiting(Patience& patience);
   Deadline ask_deadline(Patience& patience);
   errc judge_state(std::uint32_t partition) const noexcept;
+  errc out_of_time() const noexcept;
   void widen_ring(PartitionSeat& seat, Patience& patience) noexcept;
   bool widen_lane(Patience& patience) noexcept;
 

@@ -29,7 +29,8 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
   const std::string topic = "topic " + topic_;
   const std::string place = known ? "partition " + std::to_string(partition) + " of " + topic : topic;
   const std::string cause = known ? cause_of(seats_[partition]) : "unknown cause";
-  const std::string waited = std::to_string(options_.max_block.count()) + " ms (max_block of the publisher)";
+  const std::string no_room =
+      "no room in " + place + " within the timeout of " + std::to_string(options_.max_block.count()) + " ms";
   switch (code) {
     case errc::record_too_large:
       throw Error(code, "a record of " + std::to_string(payload) +
@@ -40,10 +41,13 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
       throw Error(code, topic + " has no partition " + std::to_string(partition) +
                             ": it has partitions 0 to " + std::to_string(partitions_ - 1));
     case errc::deadline_exceeded:
-      throw Error(code, "no room in " + place + " for " + waited + "; the record was not published");
+      throw Error(code, no_room + "; the record was not published");
+    case errc::no_daemon:
+      throw Error(code, no_room + ", and no daemon answers at " + core_->socket_path() +
+                            ": start it; the record was not published");
     case errc::disk_full:
-      throw Error(code, "no room in " + place + " for " + waited + ": the daemon's disk is full (" + cause +
-                            "); the record was not published");
+      throw Error(code,
+                  no_room + ": the daemon's disk is full (" + cause + "); the record was not published");
     case errc::partition_failed:
       throw Error(code, place + " takes no records: its log failed (" + cause + ")");
     case errc::topic_deleted:

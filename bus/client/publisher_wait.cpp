@@ -54,6 +54,11 @@ errc PublisherCore::attend(std::int64_t now, Patience& patience) {
   return here_->link->stale() ? move_berth(patience) : errc::ok;
 }
 
+/// The deadline has passed: with or without a daemon that could have made room.
+errc PublisherCore::out_of_time() const noexcept {
+  return core_->has_daemon() ? errc::deadline_exceeded : errc::no_daemon;
+}
+
 /// One turn of waiting for space: spins the first time, sleeps the next ones. ok: look again.
 template <class Ready>
 errc PublisherCore::wait_turn(std::uint32_t partition, Patience& patience, Ready&& ready) {
@@ -70,7 +75,7 @@ errc PublisherCore::wait_turn(std::uint32_t partition, Patience& patience, Ready
   const auto left = waiting.deadline.left();
   if (left <= std::chrono::nanoseconds::zero()) {
     const auto state = static_cast<memory::PartitionState>(marks.state.load(std::memory_order_acquire));
-    return state == memory::PartitionState::disk_full ? errc::disk_full : errc::deadline_exceeded;
+    return state == memory::PartitionState::disk_full ? errc::disk_full : out_of_time();
   }
   // Again at every turn: what told the daemon may have been lost with a worker (H22).
   if (logged_) waker_.mark_dirty(marks.ordinal.load(std::memory_order_relaxed));

@@ -92,7 +92,8 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
       ->allow_extra_args(false)
       ->take_all();
   command
-      ->add_option("-p,--partition", pub.partition, "Partition (default: by the key; without one, in turn)")
+      ->add_option("-p,--partition", pub.partition,
+                   "Partition (default: by the key; without one, in turn, 16 KiB each)")
       ->type_name("P")
       ->check(kPartitions);
   command

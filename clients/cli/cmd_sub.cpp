@@ -30,7 +30,8 @@ class Printer {
         format_(options.format.value_or(std::string(kDefaultFormat)), options.show_null),
         out_(STDOUT_FILENO),
         left_(options.count),
-        subscriber_(bus.subscriber(options.topic, subscriber_options(options))) {
+        bus_(std::move(bus)),
+        subscriber_(bus_.subscriber(options.topic, subscriber_options(options))) {
     if (!options.exit_at_end) return;
     for (const std::int32_t partition : subscriber_.partitions()) {
       const auto index = static_cast<std::size_t>(partition);
@@ -46,6 +47,7 @@ class Printer {
       if (records && records->empty()) {
         out_.flush();
         tell_losses();
+        tell_of_daemon();
         if (out_.reader_gone()) throw OutputClosed();
         print(subscriber_.poll(kIdleLook));
       } else if (records) {
@@ -109,13 +111,29 @@ class Printer {
                 << " cannot be read: their batch does not match its checksum; `busway log verify` on the "
                    "partition's directory names file, offsets and bytes\n";
     }
+    if (now.skipped != told_.skipped) {
+      std::cerr << "busway: " << human_count(now.skipped - told_.skipped) << " offsets of topic "
+                << options_.topic
+                << " hold no record: the log jumped over them after a crash, or a batch was damaged and set "
+                   "aside; the daemon's log says which, and `busway log verify` shows them as gaps\n";
+    }
     told_ = now;
+  }
+
+  /// Once when it goes and once when it is back.
+  void tell_of_daemon() {
+    if (bus_.connected() == daemon_there_) return;
+    daemon_there_ = !daemon_there_;
+    std::cerr << (daemon_there_ ? "busway: the daemon is back\n"
+                                : "busway: the daemon is gone; waiting until it is back\n");
   }
 
   const Sub& options_;
   Format format_;
   Output out_;
   std::optional<std::uint64_t> left_;
+  Bus bus_;
+  bool daemon_there_ = true;
   Subscriber subscriber_;
   std::vector<Offset> ends_;  // by partition: where it ended when this began
   SubscriberCounters told_;

@@ -64,7 +64,7 @@ TEST_F(Errors, TheLineThatFoundNoRoomIsNamedAndAllBeforeItArePublished) {
   std::string lines;
   for (int line = 1; line <= 5'000'000; ++line) lines += std::to_string(line) + '\n';
   const std::string sentence = daemon.fails({"pub", "m", "--timeout", "1"}, lines);
-  expect_parts(sentence, {"standard input, line ", "no room", "max_block"});
+  expect_parts(sentence, {"standard input, line ", "no room", "1000 ms"});
   const auto at = sentence.find("line ");
   ASSERT_NE(at, std::string::npos);
   std::string number = sentence.substr(at + 5, sentence.find(':', at) - at - 5);
@@ -97,25 +97,48 @@ TEST_F(Errors, WrongUsageHasItsOwnStatus) {
 }
 
 TEST_F(Errors, AClosedInputIsAFailure) {
-  ProcessSpec spec;
-  spec.command = {"sh", "-c", "\"$1\" --socket \"$2\" pub t <&-", "sh", busway_program(), daemon.socket()};
-  const Ran ran = run_program(daemon.directory(), spec);
+  const Ran ran = run_program(daemon.directory(), daemon.in_shell("busway pub t <&-"));
   EXPECT_EQ(ran.status, 1);
   expect_parts(ran.err, {"busway: ", "standard input", "Bad file descriptor"});
 }
 
 TEST_F(Errors, AFullOutputIsAFailure) {
   daemon.ok({"pub", "t"}, "x\n");
-  ProcessSpec spec;
-  spec.command = {"sh",
-                  "-c",
-                  "\"$1\" --socket \"$2\" sub t --from earliest -e > /dev/full",
-                  "sh",
-                  busway_program(),
-                  daemon.socket()};
-  const Ran ran = run_program(daemon.directory(), spec);
+  const Ran ran = run_program(daemon.directory(), daemon.in_shell("busway sub t -e > /dev/full"));
   EXPECT_EQ(ran.status, 1);
   expect_parts(ran.err, {"busway: ", "standard output", "No space left"});
+}
+
+TEST_F(Errors, APublisherWhoseDaemonWasStoppedSaysSo) {
+  const auto stopped = daemon.directory() / "stopped";
+  ProcessSpec spec = daemon.in_shell("{ echo first; until test -e " + stopped.string() +
+                                     "; do sleep 0.05; done; echo second; } | busway pub t --timeout 1");
+  spec.err = daemon.directory() / "complaint";
+  Process publisher(spec);
+  ASSERT_TRUE(eventually([&] { return daemon.ok({"sub", "t", "-e"}) == "first\n"; }));
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+  write_file(stopped, "");
+  EXPECT_EQ(publisher.wait(), 1);
+  expect_parts(read_file(spec.err), {"line 2", "no daemon answers at " + daemon.socket(), "1000 ms"});
+  daemon.start();
+}
+
+TEST_F(Errors, ASubscriberSaysWhenTheDaemonIsGoneAndWhenItIsBack) {
+  const auto out = daemon.directory() / "out";
+  ProcessSpec spec = daemon.in_shell("busway sub t --from earliest");
+  spec.out = out;
+  spec.err = daemon.directory() / "complaint";
+  Process subscriber(spec);
+  daemon.ok({"pub", "t"}, "first\n");
+  ASSERT_TRUE(eventually([&] { return read_file(out) == "first\n"; }));
+  EXPECT_EQ(read_file(spec.err), "");
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+  EXPECT_TRUE(
+      eventually([&] { return read_file(spec.err).ends_with("is gone; waiting until it is back\n"); }));
+  daemon.start();
+  daemon.ok({"pub", "t"}, "second\n");
+  EXPECT_TRUE(eventually([&] { return read_file(out) == "first\nsecond\n"; }));
+  EXPECT_TRUE(eventually([&] { return read_file(spec.err).ends_with("the daemon is back\n"); }));
 }
 
 TEST(NoDaemon, IsToldWithTheSocketAndWhatToDo) {

@@ -77,6 +77,19 @@ TEST_F(StoppedLog, AFlippedBitIsNoRetentionToASubscriber) {
   ASSERT_EQ(daemon.stop(), 0) << daemon.words();
 }
 
+TEST_F(StoppedLog, ASubscriberIsToldOfOffsetsThatARecoverySetAside) {
+  const auto first_batch = static_cast<std::streamoff>(std::filesystem::file_size(segment()));
+  daemon.start();
+  daemon.ok({"pub", "t"}, "fourth\n");
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+  flip_bit(first_batch + 70);
+  daemon.start();
+  const Ran ran = daemon.busway({"sub", "t", "-e"});
+  EXPECT_EQ(ran.out, "first\nsecond\nthird\n");
+  EXPECT_NE(ran.err.find("1 offsets of topic t hold no record"), std::string::npos) << ran.err;
+  ASSERT_EQ(daemon.stop(), 0) << daemon.words();
+}
+
 TEST_F(StoppedLog, CanBePrinted) {
   EXPECT_EQ(daemon.ok({"log", "dump", "-f", "%t %p %o %k %s %h\\n", segment()}),
             "t 0 0 key first n=v\nt 0 1 key second n=v\nt 0 2 key third n=v\n");

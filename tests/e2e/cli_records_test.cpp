@@ -174,13 +174,7 @@ TEST_F(Records, InterruptingASubscriberLosesNoOutput) {
 
 TEST_F(Records, ASubscriberEndsWhenNobodyReadsItsOutput) {
   pub("a\nb\nc\n");
-  ProcessSpec spec;
-  spec.command = {"sh",
-                  "-c",
-                  "\"$1\" --socket \"$2\" sub t --from earliest | head -n 1",
-                  "sh",
-                  busway_program(),
-                  daemon.socket()};
+  const ProcessSpec spec = daemon.in_shell("busway sub t --from earliest | head -n 1");
   const Ran ran = run_program(daemon.directory(), spec, {}, 20s);
   EXPECT_EQ(ran.out, "a\n");
   EXPECT_EQ(ran.err, "");

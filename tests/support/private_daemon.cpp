@@ -98,6 +98,14 @@ Process PrivateDaemon::start_busway(const Words& arguments, const std::filesyste
   return Process(spec);
 }
 
+ProcessSpec PrivateDaemon::in_shell(std::string_view script) const {
+  constexpr std::string_view kBusway = R"(busway() { "$program" --socket "$socket" "$@"; }; )";
+  ProcessSpec spec;
+  spec.command = {"sh", "-c", "program=$0 socket=$1; " + std::string(kBusway) + std::string(script),
+                  busway_program(), socket()};
+  return spec;
+}
+
 Process PrivateDaemon::start_load_pub(Words arguments) const {
   arguments.insert(arguments.begin(), {LOAD_PUB_PROGRAM, "socket=" + socket()});
   return Process({.command = std::move(arguments)});

@@ -51,6 +51,8 @@ class PrivateDaemon {
   /// Starts it, with its output in `out`.
   Process start_busway(const Words& arguments, const std::filesystem::path& out,
                        const std::filesystem::path& in = "/dev/null") const;
+  /// A shell script in which `busway` talks to this daemon.
+  ProcessSpec in_shell(std::string_view script) const;
   /// Starts load_pub or load_sub (see there), with socket=... added to `arguments`.
   Process start_load_pub(Words arguments) const;
   Process start_load_sub(Words arguments) const;

@@ -46,6 +46,10 @@ class Bus {
   /// Counters of the daemon, its topics and clients, by name.
   std::vector<std::pair<std::string, std::string>> stats();
 
+  /// Is there a connection to the daemon? A hint: whoever waits or asks learns that it is gone. Publishing
+  /// and reading through shared memory go on without one; the connection is mended when the daemon is back.
+  bool connected() const noexcept;
+
   Publisher publisher(std::string_view topic, const PublisherOptions& options = {});
   Subscriber subscriber(std::string_view topic, const SubscriberOptions& options = {});
 

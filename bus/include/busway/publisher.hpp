@@ -101,8 +101,9 @@ class Publisher {
   ~Publisher();
 
   /// Publishes. Waits for room up to max_block. Throws Error: errc::record_too_large,
-  /// errc::invalid_partition, errc::deadline_exceeded (nothing was published), errc::disk_full (likewise,
-  /// with its cause), errc::partition_failed, errc::topic_deleted, errc::forked.
+  /// errc::invalid_partition, errc::deadline_exceeded (nothing was published), errc::no_daemon (likewise: no
+  /// room, and nobody there to make any), errc::disk_full (likewise, with its cause), errc::partition_failed,
+  /// errc::topic_deleted, errc::forked.
   Position publish(const NewRecord& record);
   /// Publishes and returns after the record was fdatasync'ed. Besides the errors of publish():
   /// errc::epoch_changed (it may be lost), errc::unsupported (a memory topic); errc::deadline_exceeded while

@@ -195,7 +195,7 @@ TEST_F(Publishing, WaitsForSlowSubscribersIfTheTopicBlocks) {
     }
     EXPECT_EQ(at.error(), errc::would_block);
     ++refused;
-    std::this_thread::sleep_for(20ms);
+    std::this_thread::sleep_for(20ms);  // time for the ring to grow
   }
   std::thread patient([&] {
     auto publisher = bus_.publisher("t");
@@ -238,7 +238,7 @@ TEST_F(Publishing, StopsWithTheDaemon) {
   auto publisher = bus_.publisher("t", {.max_block = 200ms});
   publisher.publish({.value = "v"});
   daemon_.stop();
-  EXPECT_EQ(error_of([&] { publisher.publish({.value = "v"}); }), errc::deadline_exceeded);
+  EXPECT_EQ(error_of([&] { publisher.publish({.value = "v"}); }), errc::no_daemon);
   EXPECT_EQ(publisher.try_publish({.value = "v"}).error(), errc::would_block);
 }
 
