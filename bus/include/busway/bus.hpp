@@ -20,7 +20,7 @@ class BusCore;
 
 struct ConnectOptions {
   /// Control socket; empty: BUSWAY_SOCKET, else $XDG_RUNTIME_DIR/busway/busway.sock, else
-  /// /run/busway/busway.sock.
+  /// /tmp/busway-UID/busway.sock (not for root), else /run/busway/busway.sock: the first where a socket lies.
   std::string socket{};
   /// Name of this program in the daemon's statistics; empty: that of the executable.
   std::string name{};
