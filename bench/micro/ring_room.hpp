@@ -48,7 +48,7 @@ class alignas(2 * limits::kCacheLine) RingWriter {
         pause_as_streaming();
         outcome = ring::publish(ledger, room.place);
       }
-    publisher_.lane.published(room, ledger, outcome.offset);
+    publisher_.lane.take_published(sizeof(memory::FrameHeader) + value.size(), ledger, outcome.offset);
     waker_.wake(partition_.wait.records);
   }
 

@@ -82,7 +82,7 @@ template <PublisherCore::Way way>
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
   };
   const auto put = [](std::byte* to, const BytesView& bytes) {
-    if constexpr (way == Way::at_once)
+    if constexpr (way != Way::steady)
       ring::put_short<Atomics>(to, bytes.data(), bytes.size());
     else
       ring::put_bytes<Atomics>(to, bytes.data(), bytes.size());
@@ -145,10 +145,12 @@ inline bool PublisherCore::undisturbed(const NewRecord& record, std::int64_t& no
 }
 
 /// May this record be published without a call? Murmur2 is one.
-inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
+template <PublisherCore::Way way>
+[[gnu::always_inline]] inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
+  if (!record.headers.empty() || record.value.size() > ring::kShortMost) return false;
+  if constexpr (way == Way::keyless) return record.key.is_null();
   const bool by_key = !record.key.is_null() && partitions_ != 1 && !record.partition;
-  return !by_key && record.headers.empty() && record.key.size() <= ring::kShortMost &&
-         record.value.size() <= ring::kShortMost;
+  return !by_key && record.key.size() <= ring::kShortMost;
 }
 
 /// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. No seat: nothing
@@ -157,12 +159,15 @@ inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
 template <PublisherCore::Way way>
 [[gnu::always_inline]] inline PublisherCore::Straight PublisherCore::publish_straight(
     const NewRecord& record, std::int64_t now) noexcept {
-  constexpr bool kAtOnce = way == Way::at_once;
-  if (kAtOnce && !is_short(record)) [[unlikely]]
+  constexpr bool kAtOnce = way != Way::steady;
+  if (kAtOnce && !is_short<way>(record)) [[unlikely]]
     return {};
   const std::size_t headers_bytes =
       kAtOnce || record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
-  const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
+  constexpr BytesView kNoKey;
+  const BytesView& key = way == Way::keyless ? kNoKey : record.key;
+  const auto payload_bytes = [&] { return headers_bytes + key.size() + record.value.size(); };
+  const std::size_t payload = payload_bytes();
   // relaxed: a limit, altered at any time.
   const std::uint64_t most = marks_->max_message_bytes.load(std::memory_order_relaxed);
   if (payload > most || (!kAtOnce && payload > kPayloadMost)) [[unlikely]]
@@ -187,7 +192,7 @@ template <PublisherCore::Way way>
   if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
     return {};
   put_frame<way>({.data = room.data, .place = room.place, .partition = partition},
-                 {.key = record.key,
+                 {.key = key,
                   .value = record.value,
                   .headers = record.headers,
                   .headers_bytes = headers_bytes,
@@ -202,8 +207,10 @@ template <PublisherCore::Way way>
   }
   if (offset == ring::kNotPublished) [[unlikely]]
     return {};
-  writer.published(room, ledger, offset);
-  count_sticky(headers_bytes + record.key.size() + record.value.size());  // loaded anew: the CAS is behind us
+  // Loaded anew: what is kept over the CAS takes a register, and saving that one more store before it.
+  const std::size_t published = payload_bytes();
+  lane_->writer.take_published(sizeof(memory::FrameHeader) + published, ledger, offset);
+  count_sticky(published);
   return {.seat = &seat, .offset = offset};
 }
 
@@ -257,14 +264,14 @@ template <PublisherCore::Way way>
 
 /// The usual record. Whatever is not usual is left to a tail call, so that nothing has to be saved on the
 /// stack. With a look at the clock, or without.
-template <bool kClock>
+template <PublisherCore::Way way, bool kClock>
 Position PublisherCore::publish_usual(const NewRecord& record) {
   std::int64_t now = 0;
   if constexpr (kClock) now = now_ms();
   // relaxed: a hint; who acts on it takes locks.
   if (kClock ? attendance_due(now) : stale_->load(std::memory_order_relaxed)) [[unlikely]]
     return publish_in_full(record);
-  const Straight published = publish_straight<Way::at_once>(record, now);
+  const Straight published = publish_straight<way>(record, now);
   if (published.seat == nullptr) [[unlikely]]
     return publish_in_full(record);
   if (!nobody_to_tell(*published.seat)) [[unlikely]]
@@ -276,7 +283,9 @@ Position PublisherCore::publish(const NewRecord& record) {
   if (!may_enter()) [[unlikely]]
     return publish_in_full(record);
   const bool clock = !record.timestamp_ms || unattended_for_long();
-  return clock ? publish_usual<true>(record) : publish_usual<false>(record);
+  if (record.key.is_null())
+    return clock ? publish_usual<Way::keyless, true>(record) : publish_usual<Way::keyless, false>(record);
+  return clock ? publish_usual<Way::at_once, true>(record) : publish_usual<Way::at_once, false>(record);
 }
 
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
@@ -330,7 +339,9 @@ Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   bool straight = !attendance_due(now);
   for (const NewRecord& record : records) {
     Straight one;
-    if (straight) one = publish_straight<Way::at_once>(record, now);
+    if (straight)
+      one = record.key.is_null() ? publish_straight<Way::keyless>(record, now)
+                                 : publish_straight<Way::at_once>(record, now);
     if (one.seat == nullptr) [[unlikely]]
       one = publish_for_batch(records, static_cast<std::size_t>(&record - records.data()), now, straight);
     straight = true;

@@ -139,7 +139,8 @@ class PublisherCore {
   };
   /// How far the straight path goes.
   enum class Way : std::uint8_t {
-    at_once,  ///< a short record without headers, room at hand, nobody else publishing: not a single call
+    keyless,  ///< a short record without key and headers, room at hand, nobody else publishing: not one call
+    at_once,  ///< the same, with a key or without
     steady,   ///< any record; as far as it goes without waiting
   };
   /// What came of the straight path: where the record lies, or no seat.
@@ -174,10 +175,11 @@ class PublisherCore {
   bool may_enter() const noexcept;
   bool unattended_for_long() const noexcept;
   bool undisturbed(const NewRecord& record, std::int64_t& now) noexcept;
+  template <Way way>
   bool is_short(const NewRecord& record) const noexcept;
   template <Way way>
   Straight publish_straight(const NewRecord& record, std::int64_t now) noexcept;
-  template <bool kClock>
+  template <Way way, bool kClock>
   Position publish_usual(const NewRecord& record);
   Position publish_in_full(const NewRecord& record);
   Straight publish_for_batch(std::span<const NewRecord> records, std::size_t at, std::int64_t now,

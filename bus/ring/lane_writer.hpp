@@ -129,9 +129,10 @@ class LaneWriter {
             .blocker = nullptr};
   }
 
-  /// The frame in the room that find_room() just gave was committed at `offset` of `ledger`'s ring.
-  [[gnu::always_inline]] void published(const Room<A>& room, Ledger<A>& ledger,
-                                        std::uint64_t offset) noexcept {
+  /// Takes the room that find_room() just gave for a frame of `bytes`, which was committed at `offset` of
+  /// `ledger`'s ring.
+  [[gnu::always_inline]] void take_published(std::size_t bytes, Ledger<A>& ledger,
+                                             std::uint64_t offset) noexcept {
     if (&ledger != run_ledger_) [[unlikely]] {
       run_ledger_ = &ledger;
       run_from_ = last_;
@@ -139,7 +140,7 @@ class LaneWriter {
     at(last_++) = {.ledger = &ledger,
                    .offset = offset,
                    .place = Remembered<A>::place_of(next_, Remembered<A>::State::published)};
-    next_ += room.units;
+    next_ += static_cast<std::uint32_t>(units_of(bytes));
   }
 
   /// Finds room and takes it: the frame is open until published() or abandon().

@@ -112,7 +112,7 @@ template <class A>
   if (offset < reclaimed) [[unlikely]]
     return Turn::afresh;
   // One slot always stays free for the daemon's fence (H27).
-  if (offset - reclaimed >= ring.mask) [[unlikely]]
+  if (offset >= reclaimed + ring.mask) [[unlikely]]
     return Turn::full;
   // THE COMMIT. release: the frame's bytes come before; seq_cst: a sleeper announces itself, then looks at
   // this slot, we set it, then look who sleeps (sleep.hpp). Failure learns nothing: the slot is loaded again.

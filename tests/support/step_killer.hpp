@@ -1,7 +1,7 @@
 // Kills a process at a chosen step of its main thread: at its n-th system call boundary (entries and exits
-// both count), found by ptrace(2). All boundaries of a story one after the other are every moment at which its
-// death can leave something different behind in files, sockets and the keeper. Not so in shared memory: stores
-// between two system calls are seen one by one; those are the interleaving checker's.
+// both count), found by ptrace(2). All boundaries of a story one after the other are every moment at which
+// its death can leave something different behind in files, sockets and the keeper. Not so in shared memory:
+// stores between two system calls are seen one by one; those are the interleaving checker's.
 #pragma once
 
 #include <atomic>

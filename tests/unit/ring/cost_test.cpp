@@ -71,7 +71,7 @@ class PublishCost : public ::testing::Test {
     EXPECT_EQ(room.status, ReserveStatus::reserved);
     const PublishOutcome outcome = publish(ledger_, room.place);
     EXPECT_EQ(outcome.status, PublishStatus::committed);
-    lane_.published(room, ledger_, outcome.offset);
+    lane_.take_published(64, ledger_, outcome.offset);
     wake_all(SleepersView<Counted>{&sleepers_, 1}, [](std::uint32_t) { FAIL() << "nobody sleeps"; });
     EXPECT_FALSE(mark_dirty<Counted>(dirty_, 1, daemon_asleep_));
     return cost;
