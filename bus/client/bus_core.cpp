@@ -1,5 +1,6 @@
 #include "bus/client/bus_core.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,8 +12,10 @@ namespace {
 constexpr auto kFarewell = std::chrono::milliseconds{500};
 /// A daemon that took us up again answers.
 constexpr auto kAttachAgain = std::chrono::seconds{10};
-/// How seldom those who wait look after the connection.
+/// How seldom those who wait look after the connection; and how seldom while there is no daemon: a thousand
+/// clients of one that was stopped are not to take a core with their asking.
 constexpr auto kTendEvery = std::chrono::milliseconds{10};
+constexpr auto kTendWithoutEvery = std::chrono::milliseconds{100};
 
 std::int64_t now_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -65,9 +68,10 @@ wait::Notifier::Bell BusCore::bell_of(const std::shared_ptr<Bells>& bells) {
 
 // ---- the way back
 
-void BusCore::reconnect(std::uint64_t seen, const Deadline& deadline) {
+void BusCore::reconnect(std::uint64_t seen, const Deadline& deadline,
+                        control::ClientSession::Attempts attempts) {
   const Gate::Alone alone(gate_, deadline);
-  std::optional<control::Connection> connection = session_->reconnect(seen, deadline);
+  std::optional<control::Connection> connection = session_->reconnect(seen, deadline, attempts);
   if (connection) after_reconnect(*connection);
 }
 
@@ -100,15 +104,20 @@ void BusCore::after_reconnect(control::Connection& connection) {
 }
 
 void BusCore::tend(std::chrono::milliseconds patience) noexcept {
+  using Attempts = control::ClientSession::Attempts;
   const std::int64_t now = now_ns();
   std::int64_t before = tended_ns_.load(std::memory_order_relaxed);
-  if (now - before < std::chrono::nanoseconds(kTendEvery).count()) return;
+  const bool without = without_daemon_.load(std::memory_order_relaxed);
+  const std::chrono::nanoseconds every = without ? kTendWithoutEvery : kTendEvery;
+  if (now - before < every.count()) return;
   if (!tended_ns_.compare_exchange_strong(before, now, std::memory_order_relaxed)) return;
   try {
     const std::uint64_t seen = session_->connections();
-    if (!session_->drain_notices() && !session_->connected()) reconnect(seen, Deadline::after(patience));
+    if (!session_->drain_notices() && !session_->connected())
+      reconnect(seen, Deadline::after(patience), without ? Attempts::one : Attempts::many);
+    without_daemon_.store(false, std::memory_order_relaxed);
   } catch (const std::exception&) {
-    return;  // there is no daemon for now: the next one who waits tries again
+    without_daemon_.store(true, std::memory_order_relaxed);  // for now: the next one who waits tries again
   }
 }
 

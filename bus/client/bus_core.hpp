@@ -66,7 +66,7 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
       } catch (const control::ConnectionLost&) {
         if (deadline.passed()) throw;
       }
-      reconnect(seen, deadline);
+      reconnect(seen, deadline, control::ClientSession::Attempts::many);
     }
   }
 
@@ -97,7 +97,7 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   explicit BusCore(const ConnectOptions& options);
   static std::shared_ptr<Bells> map_bells(control::Connection& connection);
   static wait::Notifier::Bell bell_of(const std::shared_ptr<Bells>& bells);
-  void reconnect(std::uint64_t seen, const Deadline& deadline);
+  void reconnect(std::uint64_t seen, const Deadline& deadline, control::ClientSession::Attempts attempts);
   void after_reconnect(control::Connection& connection);
   void take_notice(control::Notice&& notice, std::vector<Fd>&& fds);
   std::shared_ptr<Use> adopt(const std::string& topic, control::Role role,
@@ -116,6 +116,7 @@ class BusCore : public std::enable_shared_from_this<BusCore> {
   std::unique_ptr<control::ClientSession> session_;
   std::unique_ptr<wait::Notifier> notifier_;
   std::atomic<std::int64_t> tended_ns_{0};
+  std::atomic<bool> without_daemon_{false};  // tend() found none
 };
 
 }  // namespace busway::client

@@ -48,11 +48,12 @@ bool ClientSession::connected() const noexcept {
   return state_->connected_.load(std::memory_order_acquire);  // pairs with the stores in State
 }
 
-std::optional<Connection> ClientSession::reconnect(std::uint64_t seen, const Deadline& deadline) {
+std::optional<Connection> ClientSession::reconnect(std::uint64_t seen, const Deadline& deadline,
+                                                   Attempts attempts) {
   state_->mark_.check();
   const State::Turn turn(*state_, deadline);
   if (connections() != seen) return std::nullopt;
-  return state_->open_patiently(deadline);
+  return attempts == Attempts::one ? state_->open(deadline) : state_->open_patiently(deadline);
 }
 
 std::uint64_t ClientSession::connections() const noexcept {

@@ -93,10 +93,15 @@ class ClientSession {
   /// Whether the connection was intact when it was last used.
   bool connected() const noexcept;
 
-  /// Connects anew, trying with backoff until the deadline; throws what the constructor throws. Nothing is
-  /// done and nothing is returned if another thread has reconnected already, that is, if connections() is no
-  /// longer `seen`, the count from before the connection was found lost.
-  std::optional<Connection> reconnect(std::uint64_t seen, const Deadline& deadline);
+  enum class Attempts : std::uint8_t {
+    one,
+    many,  ///< with backoff until the deadline
+  };
+  /// Connects anew; throws what the constructor throws. Nothing is done and nothing is returned if another
+  /// thread has reconnected already, that is, if connections() is no longer `seen`, the count from before the
+  /// connection was found lost.
+  std::optional<Connection> reconnect(std::uint64_t seen, const Deadline& deadline,
+                                      Attempts attempts = Attempts::many);
 
   /// How many connections this session has had: tells whether somebody else has reconnected meanwhile.
   std::uint64_t connections() const noexcept;

@@ -29,6 +29,7 @@ void redirect(const char* path, int flags, int to) {
 }
 
 [[noreturn]] void become(const ProcessSpec& spec, char* const* arguments, pid_t parent) {
+  ::setpgid(0, 0);  // so that what it starts can be killed with it
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(126);
   redirect(spec.in.c_str(), O_RDONLY, STDIN_FILENO);
@@ -75,9 +76,15 @@ Process::Process(Process&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)), name_(std::move(other.name_)), status_(other.status_) {}
 
 Process::~Process() {
-  if (pid_ <= 0 || status_) return;
-  ::kill(pid_, SIGKILL);
+  if (pid_ > 0 && !status_) kill_and_reap();
+}
+
+/// With whatever it started that still runs.
+void Process::kill_and_reap() {
+  ::kill(-pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);  // it may not be the leader of its group yet
   ::waitpid(pid_, nullptr, 0);
+  status_ = 128 + SIGKILL;
 }
 
 void Process::signal(int number) const {
@@ -95,9 +102,7 @@ bool Process::running() {
 
 int Process::wait(std::chrono::seconds deadline) {
   if (!eventually([&] { return !running(); }, deadline)) {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    status_ = 128 + SIGKILL;
+    kill_and_reap();
     throw std::runtime_error(name_ + " did not end within " + std::to_string(deadline.count()) + " s");
   }
   return *status_;

@@ -29,7 +29,7 @@ class Process {
   explicit Process(const ProcessSpec& spec);
   Process(Process&& other) noexcept;
   Process& operator=(Process&&) = delete;
-  /// Kills and reaps what still runs.
+  /// Kills and reaps what still runs, and what that started.
   ~Process();
 
   pid_t pid() const noexcept { return pid_; }
@@ -40,6 +40,8 @@ class Process {
   int wait(std::chrono::seconds deadline = 60s);
 
  private:
+  void kill_and_reap();
+
   pid_t pid_ = -1;
   std::string name_;
   std::optional<int> status_;

@@ -4,11 +4,14 @@
 #include <memory>
 #include <optional>
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bus/client/bus_core.hpp"
 #include "bus/client/topic_link.hpp"
+#include "daemon/server.hpp"
 #include "tests/unit/client/client_fixture.hpp"
 
 namespace busway::client::test {
@@ -110,6 +113,45 @@ TEST_F(Subscribing, SpinsNoLongerThanItIsAllowedTo) {
   EXPECT_LT(cpu_ms_of_waiting(0us), 40) << "it sleeps";
   EXPECT_LT(cpu_ms_of_waiting(1ms), 40) << "it spins for a moment, then sleeps";
   EXPECT_GT(cpu_ms_of_waiting(1h), 40) << "it never sleeps; how much it gets is for others to say";
+}
+
+/// Takes the daemon's place at its socket and hangs up on everybody.
+class NobodyHome {
+ public:
+  explicit NobodyHome(const std::string& path) : listener_(daemon::listen_on(path, 0600)) {}
+  NobodyHome(const NobodyHome&) = delete;
+  NobodyHome& operator=(const NobodyHome&) = delete;
+  ~NobodyHome() {
+    done_ = true;
+    thread_.join();
+  }
+  int callers() const { return callers_; }
+
+ private:
+  void hang_up() {
+    while (!done_) {
+      pollfd watched{listener_.get(), POLLIN, 0};
+      if (::poll(&watched, 1, 10) != 1) continue;
+      if (const Fd caller(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); caller) ++callers_;
+    }
+  }
+  Fd listener_;
+  std::atomic<int> callers_{0};
+  std::atomic<bool> done_{false};
+  std::thread thread_{[this] { hang_up(); }};
+};
+
+TEST_F(Subscribing, AsksSeldomForADaemonThatIsGone) {
+  bus_.create_topic("t");
+  auto subscriber = bus_.subscriber("t");
+  const std::string socket = daemon_.socket();
+  daemon_.stop();
+  EXPECT_TRUE(subscriber.poll(300ms).empty());
+  EXPECT_FALSE(bus_.connected());
+  const NobodyHome nobody(socket);
+  EXPECT_TRUE(subscriber.poll(1s).empty());
+  EXPECT_LE(nobody.callers(), 15);
+  EXPECT_GE(nobody.callers(), 1);
 }
 
 TEST_F(Subscribing, SeesDurableRecordsOnlyIfAskedTo) {
