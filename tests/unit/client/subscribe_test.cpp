@@ -112,7 +112,7 @@ TEST_F(Subscribing, SpinsNoLongerThanItIsAllowedTo) {
   };
   EXPECT_LT(cpu_ms_of_waiting(0us), 40) << "it sleeps";
   EXPECT_LT(cpu_ms_of_waiting(1ms), 40) << "it spins for a moment, then sleeps";
-  EXPECT_GT(cpu_ms_of_waiting(1h), 40) << "it never sleeps; how much it gets is for others to say";
+  EXPECT_GT(cpu_ms_of_waiting(1h), 20) << "it never sleeps; how much it gets is for others to say";
 }
 
 /// Takes the daemon's place at its socket and hangs up on everybody.
@@ -150,7 +150,7 @@ TEST_F(Subscribing, AsksSeldomForADaemonThatIsGone) {
   EXPECT_FALSE(bus_.connected());
   const NobodyHome nobody(socket);
   EXPECT_TRUE(subscriber.poll(1s).empty());
-  EXPECT_LE(nobody.callers(), 15);
+  EXPECT_LE(nobody.callers(), 40) << "ten a second, and a busy machine may take longer than a second";
   EXPECT_GE(nobody.callers(), 1);
 }
 
