@@ -158,7 +158,14 @@ Answer<control::Lane> Catalog::new_lane(const SessionInfo& session, const contro
                                             " bytes: no lane holds records of more than " +
                                             std::to_string(limits::kMessageBytesMost));
   }
-  if (lanes_of(session.peer.uid) >= static_cast<std::uint64_t>(services_.config.lanes_per_uid_max)) {
+  const auto has_all_lanes = [&] {
+    return lanes_of(session.peer.uid) >= static_cast<std::uint64_t>(services_.config.lanes_per_uid_max);
+  };
+  if (topic.memory().out_of_lanes() || has_all_lanes()) {
+    // Those of publishers that have gone would go at the next tick.
+    for (const auto& [name, other] : topics_) other->retire();
+  }
+  if (has_all_lanes()) {
     throw Error(errc::limit_reached, "uid " + std::to_string(session.peer.uid) + " has " +
                                          std::to_string(services_.config.lanes_per_uid_max) +
                                          " lanes, the most that lanes.per.uid.max allows");

@@ -205,6 +205,8 @@ TopicMemory::TopicMemory(KeptMemory& kept, const Uuid& topic, std::string name,
     if (kind == memory::ManifestKind::ring) take_up_ring(entry);
     if (kind == memory::ManifestKind::lane) take_up_lane(entry);
   }
+  for (const auto& lane : lanes_->all())
+    if (lane->given_up != 0) static_cast<void>(find_ends(*lane));  // now that all rings are here
 }
 
 void TopicMemory::take_up_ring(EntryIndex entry) {
@@ -231,7 +233,7 @@ void TopicMemory::take_up_lane(EntryIndex entry) {
   held->session = about.owner_session;
   held->span = {held->kept.region.as<const std::byte>(), about.bytes,
                 static_cast<std::uint32_t>(std::countr_zero(about.aux))};
-  if (held->session == kNobody) give_up(*held);
+  if (held->session == kNobody) count_given_up(*held);
   lanes_->add(std::move(held));
 }
 
@@ -265,8 +267,10 @@ std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std
                                                  uid_t uid) {
   const auto id = free_lane_id();
   if (!id) {
-    throw Error(errc::limit_reached, "topic " + name_ + " has " + std::to_string(limits::kLanesPerTopic) +
-                                         " lanes, the most there can be: close publishers");
+    throw Error(errc::limit_reached,
+                "topic " + name_ + " has " + std::to_string(limits::kLanesPerTopic) +
+                    " lanes, the most there can be: close publishers; the lane of one that is gone "
+                    "goes when its records are written");
   }
   memory::Atomic32& generation = memory::marks_tables(&marks())->lane_generation[raw(*id)];
   auto held = std::make_shared<HeldLane>();
@@ -374,29 +378,52 @@ void TopicMemory::retire_rings(PartitionMemory& partition) {
   }
 }
 
-bool TopicMemory::lane_retirable(const HeldLane& lane) {
-  if (!lane.given_up) return false;
-  for (const auto& partition : partitions_) {
-    for (const auto& held : partition->rings.all()) {
+/// Once, after its owner's last commit: in a ring that others publish to the end moves on. False: not now.
+bool TopicMemory::find_ends(HeldLane& lane) const {
+  if (lane.ends) return true;
+  std::vector<LaneEnd> ends;
+  for (std::uint32_t p = 0; p < partitions(); ++p) {
+    for (const auto& held : partitions_[p]->rings.all()) {
       if (!held->view.entered()) continue;
       const ring::LogEnd end = ring::find_log_end(held->view);
       if (end.status != ring::EndStatus::open && end.status != ring::EndStatus::fenced) return false;
-      // The daemon's own advance, or every one-shot publisher would pin a lane (H20). A memory topic that
-      // drops its oldest records keeps them until they are overwritten.
-      if (partition->view.reclaim != ring::Reclaim::drop_oldest) {
-        ring::advance(partition->view, held->view, end.offset, end.offset, end.offset);
-      }
-      if (!ring::lane_retirable(partition->view, held->view, end.offset)) return false;
+      ends.push_back(
+          {.partition = p, .ring = static_cast<Generation>(held->view.generation), .offset = end.offset});
     }
   }
+  lane.ends = std::move(ends);
   return true;
 }
 
-void TopicMemory::give_up(HeldLane& lane) {
-  if (lane.given_up) return;
-  lane.given_up = true;
+/// Are the records of one ring up to there out of everybody's sight? `drop_oldest`: also those that a memory
+/// topic would keep until they are overwritten.
+bool TopicMemory::no_longer_read(const LaneEnd& end, bool drop_oldest) {
+  const ring::Partition& view = partitions_[end.partition]->view;
+  const auto held = partitions_[end.partition]->rings.find(end.ring);
+  if (!held) return true;  // retired: it was read to its fence
+  // The daemon's own advance, or every one-shot publisher would pin a lane (H20).
+  if (view.reclaim != ring::Reclaim::drop_oldest || drop_oldest)
+    ring::advance(view, held->view, end.offset, end.offset, end.offset);
+  return ring::lane_retirable(view, held->view, end.offset);
+}
+
+bool TopicMemory::lane_retirable(HeldLane& lane, bool drop_oldest) {
+  if (lane.given_up == 0 || !find_ends(lane)) return false;
+  std::erase_if(*lane.ends, [&](const LaneEnd& end) { return no_longer_read(end, drop_oldest); });
+  return lane.ends->empty();
+}
+
+void TopicMemory::count_given_up(HeldLane& lane) {
+  lane.given_up = ++last_given_up_;
   ++lanes_given_up_;
+}
+
+void TopicMemory::give_up(HeldLane& lane) {
+  if (lane.given_up != 0) return;
+  count_given_up(lane);
   keeper_.keeper().entry(lane.kept.entry).owner_session = kNobody;  // for the next worker
+  // The sooner the fewer records of others lie before its ends. If it cannot be now: when lanes are retired.
+  static_cast<void>(find_ends(lane));
 }
 
 void TopicMemory::retire(const std::function<void(const HeldLane&)>& dropped) {
@@ -404,15 +431,26 @@ void TopicMemory::retire(const std::function<void(const HeldLane&)>& dropped) {
   if (lanes_given_up_ > 0) retire_lanes(dropped);
 }
 
+void TopicMemory::retire_lane(const std::shared_ptr<HeldLane>& lane,
+                              const std::function<void(const HeldLane&)>& dropped) {
+  // The generation moves on when the id is given out again; until then readers keep what they have mapped.
+  lanes_->remove(lane->id);
+  dropped(*lane);
+  keeper_.drop(lane->kept);
+  --lanes_given_up_;
+}
+
 void TopicMemory::retire_lanes(const std::function<void(const HeldLane&)>& dropped) {
-  for (const auto& lane : lanes_->all()) {
-    if (!lane_retirable(*lane)) continue;
-    // The generation moves on when the id is given out again; until then readers keep what they have mapped.
-    lanes_->remove(lane->id);
-    dropped(*lane);
-    keeper_.drop(lane->kept);
-    --lanes_given_up_;
-  }
+  auto lanes = lanes_->all();
+  std::erase_if(lanes, [](const auto& lane) { return lane->given_up == 0; });
+  std::sort(lanes.begin(), lanes.end(),
+            [](const auto& one, const auto& other) { return one->given_up < other->given_up; });
+  for (const auto& lane : lanes)
+    if (lane_retirable(*lane, false)) retire_lane(lane, dropped);
+  if (!out_of_lanes()) return;
+  const auto oldest =
+      std::find_if(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane_retirable(*lane, true); });
+  if (oldest != lanes.end()) retire_lane(*oldest, dropped);
 }
 
 std::uint64_t TopicMemory::bytes() const {

@@ -34,13 +34,23 @@ struct HeldRing {
   std::uint64_t fence = kNotFenced;  ///< control thread: where its fence stands
 };
 
+/// How far a ring may hold records of a lane whose owner publishes no more.
+struct LaneEnd {
+  std::uint32_t partition = 0;
+  Generation ring{};
+  std::uint64_t offset = 0;
+};
+
 struct HeldLane {
   KeptRegion kept;
   LaneId id{};
   Generation generation{};
   ring::LaneSpan span;
   std::uint32_t session = 0;
-  bool given_up = false;  ///< control thread: its owner has dropped it or has died
+  // Control thread:
+  std::uint64_t given_up = 0;  ///< its owner has dropped it or has died; lower ones were given up earlier
+  /// Found once after it was given up, when the rings may go on without it; those that may still be read.
+  std::optional<std::vector<LaneEnd>> ends;
 };
 
 /// The rings of one partition that are not yet retired, oldest first.
@@ -144,7 +154,11 @@ class TopicMemory {
   /// The lane's publisher has dropped it or has died: it goes as soon as nobody can refer to it.
   void give_up(HeldLane& lane);
 
-  /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more.
+  /// Are as many lanes alive as there can be? Then retire() may help.
+  bool out_of_lanes() const { return !free_lane_id(); }
+
+  /// Retires rings that grew and lanes that were given up, as far as nobody can refer to them any more. If
+  /// there are no lanes left then, a topic that drops its oldest records drops those of a lane's worth.
   /// `dropped(lane)` is called for each lane after it is out of the set and before its id can be used again.
   void retire(const std::function<void(const HeldLane&)>& dropped);
 
@@ -157,8 +171,13 @@ class TopicMemory {
   void take_up_ring(EntryIndex entry);
   void take_up_lane(EntryIndex entry);
   std::optional<LaneId> free_lane_id() const;
-  bool lane_retirable(const HeldLane& lane);
+  void count_given_up(HeldLane& lane);
+  bool find_ends(HeldLane& lane) const;
+  bool no_longer_read(const LaneEnd& end, bool drop_oldest);
+  bool lane_retirable(HeldLane& lane, bool drop_oldest);
   void retire_rings(PartitionMemory& partition);
+  void retire_lane(const std::shared_ptr<HeldLane>& lane,
+                   const std::function<void(const HeldLane&)>& dropped);
   void retire_lanes(const std::function<void(const HeldLane&)>& dropped);
 
   KeptMemory& keeper_;
@@ -171,6 +190,7 @@ class TopicMemory {
   std::shared_ptr<LaneSet> lanes_ = std::make_shared<LaneSet>();
   std::uint32_t old_rings_ = 0;       ///< that are closed and not yet retired
   std::uint32_t lanes_given_up_ = 0;  ///< and not yet retired
+  std::uint64_t last_given_up_ = 0;
 };
 
 }  // namespace busway::daemon

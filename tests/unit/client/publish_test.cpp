@@ -1,6 +1,7 @@
 // Publishing through a real daemon: where records go, what is refused, what waits for room.
 #include <set>
 
+#include "bus/base/limits.hpp"
 #include "bus/base/murmur2.hpp"
 #include "tests/unit/client/client_fixture.hpp"
 
@@ -231,6 +232,19 @@ TEST_F(Publishing, EndsWithTheTopic) {
       << "another topic of that name";
   auto anew = bus_.publisher("t");
   EXPECT_EQ(anew.publish({.value = "v"}).offset, 0);
+}
+
+TEST_F(Publishing, ByMoreShortLivedPublishersThanThereCanBeAtOnce) {
+  bus_.create_topic("logged");
+  bus_.create_topic("memory", {.partitions = 1, .config = memory_topic("drop-oldest")});
+  constexpr int kPublishers = 1500;
+  static_assert(kPublishers > busway::limits::kLanesPerTopic);
+  for (const std::string topic : {"logged", "memory"}) {
+    auto subscriber = bus_.subscriber(topic, {.from = earliest});
+    for (int i = 0; i < kPublishers; ++i) bus_.publisher(topic).publish({.value = std::to_string(i)});
+    const auto last = read_all(subscriber);
+    EXPECT_TRUE(last.ends_with(numbers(kPublishers - 100, kPublishers))) << topic;
+  }
 }
 
 TEST_F(Publishing, StopsWithTheDaemon) {

@@ -35,6 +35,39 @@ TEST_F(TopicMemoryTest, ALaneGoesOnlyWhenItsRecordsAreWrittenAndNobodyLooksAtThe
   EXPECT_EQ(retire(), (std::vector<LaneId>{lane->id}));
 }
 
+TEST_F(TopicMemoryTest, ALaneGoesAlthoughOthersPublishOnAndOn) {
+  make_topic();
+  start_drain();
+  const auto gone = new_lane();
+  const auto busy = new_lane();
+  publish(*gone, 1, "the last one");
+  topic_->give_up(*gone);
+  publish(*busy, 1, "goes on");
+  EXPECT_TRUE(retire().empty()) << "its record is only in memory";
+  drain_all();
+  publish(*busy, 2, "and on");
+  EXPECT_EQ(retire(), (std::vector<LaneId>{gone->id})) << "what is not written yet is not its own";
+}
+
+TEST_F(TopicMemoryTest, OutOfLanesAMemoryTopicGivesUpItsOldestRecords) {
+  TopicConfig config;
+  config.storage = TopicStorage::memory;
+  make_topic(config);
+  const auto older = new_lane();
+  publish(*older, 1, "oldest");
+  topic_->give_up(*older);
+  EXPECT_TRUE(retire().empty()) << "its record has not been overwritten";
+  const auto newer = new_lane();
+  publish(*newer, 1, "youngest");
+  topic_->give_up(*newer);
+  EXPECT_TRUE(retire().empty());
+  std::size_t lanes = 2;
+  for (; !topic_->out_of_lanes(); ++lanes) new_lane();
+  EXPECT_EQ(lanes, limits::kLanesPerTopic);
+  EXPECT_EQ(retire(), (std::vector<LaneId>{older->id}));
+  EXPECT_TRUE(retire().empty()) << "there is a lane for the next publisher";
+}
+
 TEST_F(TopicMemoryTest, AnIdThatIsGivenOutAgainHasANewGeneration) {
   make_topic();
   const auto first = new_lane();
