@@ -165,6 +165,7 @@ void BusCore::detach(TopicLink& link, const Attachment& attachment) noexcept {
     if (link.stale() || !session_->connected()) return;
     const Deadline deadline = Deadline::after(kFarewell);
     const Gate::Shared pass(gate_, deadline);
+    if (link.stale()) return;  // since: its number may be another attachment's by now
     session_->request(control::Detach{.attachment = attachment.id}, deadline);
   } catch (const std::exception&) {
     return;  // the daemon learns of it when the session ends

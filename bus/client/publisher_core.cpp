@@ -22,7 +22,8 @@ PublisherCore::PublisherCore(std::shared_ptr<BusCore> core, std::string topic,
       core_(std::move(core)),
       topic_(std::move(topic)),
       options_(options) {
-  take_up(make_berth(core_->usual_deadline()));
+  const Deadline deadline = core_->usual_deadline();
+  take_up(make_attached(deadline, [&] { return make_berth(deadline); }));
   // Publishers of one topic start at different partitions.
   sticky_ = raw(lane_->lane.info.lane) % partitions_;
 }

@@ -128,7 +128,11 @@ errc PublisherCore::further_lane(ring::ReserveStatus status, std::size_t payload
     const bool widened = before < limits::kLaneBytesMost && (begin_waiting(patience), widen_lane(patience));
     return widened ? errc::ok : errc::lane_exhausted;
   }
-  add_lane(*berth_, payload, ask_deadline(patience));
+  try {
+    add_lane(*berth_, payload, ask_deadline(patience));
+  } catch (const Restarted&) {
+    return errc::ok;  // the caller moves to another berth
+  }
   return lane_->lane.info.bytes > before ? errc::ok : errc::record_too_large;
 }
 
@@ -221,8 +225,13 @@ errc PublisherCore::behind_fence(std::uint32_t partition, ring::FenceReason reas
 
 errc PublisherCore::enter_ring(PartitionSeat& seat, std::uint32_t generation, Patience& patience) {
   const std::uint32_t partition = seat.partition.number;
-  for (const read::HeldRing& held :
-       here_->link->rings(partition, generation, control::Role::publisher, ask_deadline(patience))) {
+  std::vector<read::HeldRing> rings;
+  try {
+    rings = here_->link->rings(partition, generation, control::Role::publisher, ask_deadline(patience));
+  } catch (const Restarted&) {
+    return errc::ok;  // the caller moves to another berth
+  }
+  for (const read::HeldRing& held : rings) {
     if (held.view.generation != generation) continue;
     auto ring = std::make_unique<RingSeat>();
     ring->ledger.ring = held.view;

@@ -52,8 +52,10 @@ SubscriberCore::SubscriberCore(std::shared_ptr<BusCore> core, std::string topic,
                                const SubscriberOptions& options)
     : core_(std::move(core)), topic_(std::move(topic)), options_(options), batch_(options.max_poll_records) {
   const Deadline deadline = core_->usual_deadline();
-  station_ = make_station(deadline);
-  for (const auto& seat : station_->seats) seat->reader.seek(resolve(*seat, options_.from, deadline));
+  make_attached(deadline, [&] {
+    station_ = make_station(deadline);
+    for (const auto& seat : station_->seats) seat->reader.seek(resolve(*seat, options_.from, deadline));
+  });
 }
 
 SubscriberCore::~SubscriberCore() { disarm(); }
@@ -176,8 +178,12 @@ std::uint64_t SubscriberCore::first_at_time(Seat& seat, std::int64_t unix_ms, co
 
 void SubscriberCore::seek(std::int32_t partition, StartAt where) {
   fork_mark_.check();
-  Seat& seat = seat_of(partition);
-  seat.reader.seek(resolve(seat, where, core_->usual_deadline()));
+  const Deadline deadline = core_->usual_deadline();
+  make_attached(deadline, [&] {
+    if (station_->link->stale()) static_cast<void>(move_station());
+    Seat& seat = seat_of(partition);
+    seat.reader.seek(resolve(seat, where, deadline));
+  });
 }
 
 SubscriberCore::Seat& SubscriberCore::seat_of(std::int32_t partition) const {

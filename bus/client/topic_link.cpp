@@ -47,6 +47,16 @@ read::HeldRing held(const std::shared_ptr<MappedRing>& ring) { return {.view = r
 
 Use::~Use() { link_->core().detach(*link_, *attachment_); }
 
+/// `work` of a request about this topic. What a stale link knows means nothing to the daemon, or something
+/// else: numbers begin anew. With the gate held it does not become stale on the way.
+template <class Work>
+auto TopicLink::unless_stale(Work&& work) {
+  return [this, work = std::forward<Work>(work)](control::ClientSession& session) {
+    if (stale()) throw Restarted(name_);
+    return work(session);
+  };
+}
+
 TopicLink::TopicLink(std::shared_ptr<BusCore> core, std::string name, std::shared_ptr<Bells> bells,
                      control::Answered<control::Attached>& attached)
     : core_(std::move(core)),
@@ -159,14 +169,15 @@ void TopicLink::fetch_rings(std::uint32_t partition, std::uint32_t newer_than, c
                             const Deadline& deadline) {
   bool more = true;
   while (more) {
-    auto rings = core_->connected(deadline, [&](control::ClientSession& session) {
-      return session.request(control::GetRings{.topic = id_,
-                                               .role = role,
-                                               .from_partition = partition,
-                                               .newer_than = Generation{newer_than},
-                                               .only_that_partition = true},
-                             deadline);
-    });
+    auto rings =
+        core_->connected(deadline, unless_stale([&](control::ClientSession& session) {
+                           return session.request(control::GetRings{.topic = id_,
+                                                                    .role = role,
+                                                                    .from_partition = partition,
+                                                                    .newer_than = Generation{newer_than},
+                                                                    .only_that_partition = true},
+                                                  deadline);
+                         }));
     for (std::size_t i = 0; i < rings.body.rings.size() && i < rings.fds.size(); ++i) {
       newer_than = std::max(newer_than, raw(rings.body.rings[i].generation));
       keep_ring(rings.body.rings[i], std::move(rings.fds[i]));
@@ -180,10 +191,10 @@ void TopicLink::fetch_all_rings(control::Role role, const Deadline& deadline) {
       .topic = {}, .role = role, .from_partition = 0, .newer_than = {}, .only_that_partition = false};
   bool more = true;
   while (more) {
-    auto rings = core_->connected(deadline, [&](control::ClientSession& session) {
-      next.topic = id_;
-      return session.request(next, deadline);
-    });
+    auto rings = core_->connected(deadline, unless_stale([&](control::ClientSession& session) {
+                                    next.topic = id_;
+                                    return session.request(next, deadline);
+                                  }));
     for (std::size_t i = 0; i < rings.body.rings.size() && i < rings.fds.size(); ++i) {
       next.from_partition = rings.body.rings[i].partition;
       next.newer_than = rings.body.rings[i].generation;
@@ -250,10 +261,11 @@ read::HeldLane TopicLink::lane(std::uint32_t lane, std::uint32_t generation, con
   core_->drain_notices();
   if (read::HeldLane known = known_lane(lane, generation); known.keep != nullptr) return known;
   try {
-    auto got = core_->connected(deadline, [&](control::ClientSession& session) {
-      return session.request(control::GetLane{.topic = id_, .lane = LaneId{static_cast<std::uint16_t>(lane)}},
-                             deadline);
-    });
+    auto got = core_->connected(
+        deadline, unless_stale([&](control::ClientSession& session) {
+          return session.request(
+              control::GetLane{.topic = id_, .lane = LaneId{static_cast<std::uint16_t>(lane)}}, deadline);
+        }));
     if (!got.fds.empty()) keep_lane(got.body.lane, std::move(got.fds.front()));
   } catch (const Error& error) {
     // It may have been retired since its slot was looked at: the reader looks again.
@@ -266,9 +278,10 @@ void TopicLink::fetch_lanes(const Deadline& deadline) {
   LaneId after{};
   bool more = true;
   while (more) {
-    auto lanes = core_->connected(deadline, [&](control::ClientSession& session) {
-      return session.request(control::GetLanes{.topic = id_, .after = after}, deadline);
-    });
+    auto lanes =
+        core_->connected(deadline, unless_stale([&](control::ClientSession& session) {
+                           return session.request(control::GetLanes{.topic = id_, .after = after}, deadline);
+                         }));
     for (std::size_t i = 0; i < lanes.body.lanes.size() && i < lanes.fds.size(); ++i) {
       after = lanes.body.lanes[i].lane;
       keep_lane(lanes.body.lanes[i], std::move(lanes.fds[i]));
@@ -299,10 +312,11 @@ void TopicLink::take_offer(const control::LaneOffer& offer, std::vector<Fd>&& fd
 }
 
 OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& deadline) {
-  auto got = core_->connected(deadline, [&](control::ClientSession& session) {
-    return session.request(control::NewLane{.topic = id_, .least_record_bytes = least_record_bytes},
-                           deadline);
-  });
+  auto got = core_->connected(deadline, unless_stale([&](control::ClientSession& session) {
+                                return session.request(
+                                    control::NewLane{.topic = id_, .least_record_bytes = least_record_bytes},
+                                    deadline);
+                              }));
   OwnLane lane;
   lane.info = got.body.lane;
   lane.region =
@@ -315,28 +329,32 @@ OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& de
 }
 
 void TopicLink::drop_lane(const control::LaneInfo& lane, const Deadline& deadline) {
-  core_->connected_now(deadline, [&](control::ClientSession& session) {
-    return session.request(control::DropLane{.topic = id_, .lane = lane.lane, .generation = lane.generation},
-                           deadline);
-  });
+  core_->connected_now(
+      deadline, unless_stale([&](control::ClientSession& session) {
+        return session.request(
+            control::DropLane{.topic = id_, .lane = lane.lane, .generation = lane.generation}, deadline);
+      }));
 }
 
 // ---- the rest
 
 void TopicLink::grow_ring(std::uint32_t partition, std::uint32_t generation, const Deadline& deadline) {
-  core_->connected_now(deadline, [&](control::ClientSession& session) {
-    return session.request(
-        control::GrowRing{.topic = id_, .partition = partition, .seen = Generation{generation}}, deadline);
-  });
+  core_->connected_now(
+      deadline, unless_stale([&](control::ClientSession& session) {
+        return session.request(
+            control::GrowRing{.topic = id_, .partition = partition, .seen = Generation{generation}},
+            deadline);
+      }));
 }
 
 std::vector<read::OpenSegment> TopicLink::segments(std::uint32_t partition, std::uint64_t offset,
                                                    const Deadline& deadline) {
-  auto got = core_->connected(deadline, [&](control::ClientSession& session) {
-    return session.request(
-        control::GetSegments{.topic = id_, .partition = partition, .offset = static_cast<Offset>(offset)},
-        deadline);
-  });
+  auto got = core_->connected(
+      deadline, unless_stale([&](control::ClientSession& session) {
+        return session.request(
+            control::GetSegments{.topic = id_, .partition = partition, .offset = static_cast<Offset>(offset)},
+            deadline);
+      }));
   std::vector<read::OpenSegment> segments;
   std::size_t fd = 0;
   for (const control::SegmentInfo& info : got.body.segments) {
@@ -354,12 +372,11 @@ std::vector<read::OpenSegment> TopicLink::segments(std::uint32_t partition, std:
 std::optional<Offset> TopicLink::offset_for_time(std::uint32_t partition, std::int64_t unix_ms,
                                                  const Deadline& deadline) {
   return core_
-      ->connected(deadline,
-                  [&](control::ClientSession& session) {
+      ->connected(deadline, unless_stale([&](control::ClientSession& session) {
                     return session.request(
                         control::OffsetForTime{.topic = id_, .partition = partition, .timestamp_ms = unix_ms},
                         deadline);
-                  })
+                  }))
       .body.offset;
 }
 

@@ -65,6 +65,26 @@ struct OwnLane {
   std::uint32_t unit_shift = 6;
 };
 
+/// errc::no_daemon in the middle of asking about a topic: the service was restarted, and the daemon there is
+/// now does not know this attachment. Attaching anew mends it.
+class Restarted : public Error {
+ public:
+  explicit Restarted(const std::string& topic)
+      : Error(errc::no_daemon, "the service was restarted since topic " + topic + " was attached") {}
+};
+
+/// What `make` makes of a topic; again if the service is restarted under its hands.
+template <class Make>
+auto make_attached(const Deadline& deadline, Make&& make) {
+  for (;;) {
+    try {
+      return make();
+    } catch (const Restarted&) {
+      if (deadline.passed()) throw;
+    }
+  }
+}
+
 class TopicLink : public std::enable_shared_from_this<TopicLink> {
  public:
   /// Throws errc::corrupt when what the daemon sent does not fit together.
@@ -132,6 +152,8 @@ class TopicLink : public std::enable_shared_from_this<TopicLink> {
                    const Deadline& deadline);
   std::vector<read::HeldRing> known_rings(std::uint32_t partition, bool writable);
   read::HeldLane known_lane(std::uint32_t lane, std::uint32_t generation);
+  template <class Work>
+  auto unless_stale(Work&& work);
 
   struct KnownLane {
     std::uint32_t generation = 0;

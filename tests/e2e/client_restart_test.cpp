@@ -1,6 +1,7 @@
 // Publishers and subscribers that outlive their daemon: the same objects go on when it is back.
 #include <atomic>
 #include <cstring>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -79,6 +80,40 @@ TEST_F(ClientRestart, APublisherWaitsOutAStop) {
   end = true;
   publishing.join();
   EXPECT_EQ(read(subscriber, static_cast<std::size_t>(published)), numbers(0, published));
+}
+
+/// Two topics, so that numbers of the service before mean something else to the next one.
+TEST_F(ClientRestart, WhoAttachesMeanwhileAttachesToTheNextInstance) {
+  Bus bus = connect();
+  bus.create_topic("t");
+  bus.create_topic("u");
+  std::atomic<bool> end = false;
+  const auto come_and_go = [&](const std::string& topic) {
+    int rounds = 0;
+    while (!end) {
+      try {
+        auto publisher = bus.publisher(topic);
+        auto subscriber = bus.subscriber(topic);
+        publisher.publish({.value = topic});
+        static_cast<void>(subscriber.poll(1ms));  // its record may have gone with a service
+        ++rounds;
+      } catch (const Error& error) {
+        // A worker without a keeper says that it stops, if it lives long enough.
+        if (error.error() != errc::stopped) throw;
+      }
+    }
+    return rounds;
+  };
+  auto one = std::async(std::launch::async, come_and_go, "t");
+  auto other = std::async(std::launch::async, come_and_go, "u");
+  for (int restart = 0; restart < 20; ++restart) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 + restart));  // each at another moment
+    daemon_.kill_both();
+    daemon_.start();
+  }
+  end = true;
+  EXPECT_GT(one.get(), 20);
+  EXPECT_GT(other.get(), 20);
 }
 
 TEST_F(ClientRestart, ASubscriberThatSleepsIsThereAgain) {
