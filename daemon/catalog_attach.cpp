@@ -15,10 +15,7 @@ control::RingInfo info_of(std::uint32_t partition, const HeldRing& ring) {
 }
 
 control::LaneInfo info_of(const HeldLane& lane) {
-  return {.lane = lane.id,
-          .generation = lane.generation,
-          .bytes = lane.span.bytes,
-          .unit_bytes = std::uint64_t{1} << lane.span.unit_shift};
+  return {.lane = lane.id, .generation = lane.generation, .bytes = lane.span.bytes};
 }
 
 }  // namespace

@@ -29,8 +29,10 @@ struct KeeperOptions {
   mode_t socket_mode = 0666;
   /// The worker's program and arguments; the keeper appends "--worker" and the numbers for accept_handover().
   std::vector<std::string> worker_command;
+  /// Pauses before a worker is started whose predecessor died before it served anybody. Clients wait
+  /// meanwhile.
   std::uint32_t backoff_first_ms = 100;
-  std::uint32_t backoff_most_ms = 5000;
+  std::uint32_t backoff_most_ms = 1000;
 };
 
 class Keeper {

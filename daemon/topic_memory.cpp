@@ -45,7 +45,7 @@ void initialise_wait(memory::WaitHeader* wait, std::uint32_t partitions) {
 /// A lane for records of `record_bytes` bytes: a power of two between the first and the largest size, header
 /// included.
 std::uint64_t lane_bytes_for(std::uint64_t record_bytes) {
-  const std::uint64_t frame = record_bytes + sizeof(memory::FrameHeader) + limits::kUnitBytesLeast;
+  const std::uint64_t frame = record_bytes + sizeof(memory::FrameHeader) + limits::kUnitBytes;
   const std::uint64_t wanted = limits::kRecordsPerLane * frame;
   return std::clamp<std::uint64_t>(std::bit_ceil(wanted), limits::kLaneBytesFirst, limits::kLaneBytesMost);
 }
@@ -231,8 +231,7 @@ void TopicMemory::take_up_lane(EntryIndex entry) {
   held->id = static_cast<LaneId>(about.index);
   held->generation = static_cast<Generation>(about.generation);
   held->session = about.owner_session;
-  held->span = {held->kept.region.as<const std::byte>(), about.bytes,
-                static_cast<std::uint32_t>(std::countr_zero(about.aux))};
+  held->span = {held->kept.region.as<const std::byte>(), about.bytes};
   if (held->session == kNobody) count_given_up(*held);
   lanes_->add(std::move(held));
 }
@@ -279,19 +278,17 @@ std::shared_ptr<HeldLane> TopicMemory::make_lane(std::uint64_t record_bytes, std
       static_cast<Generation>(generation.load(std::memory_order_relaxed) + 1);  // single writer: us
   held->session = session;
   const std::uint64_t bytes = lane_bytes_for(record_bytes);
-  const std::uint64_t unit_bytes = limits::unit_bytes(bytes);
   held->kept = keeper_.make({.kind = memory::Kind::lane,
                              .topic = topic_,
                              .index = raw(*id),
                              .generation = held->generation,
                              .bytes = bytes,
-                             .item_bytes = unit_bytes,
-                             .item_count = bytes / unit_bytes,
+                             .item_bytes = limits::kUnitBytes,
+                             .item_count = bytes / limits::kUnitBytes,
                              .owner_uid = uid,
                              .owner_session = session},
                             "lane of topic " + name_, [](memory::Region&) {});
-  held->span = {held->kept.region.as<const std::byte>(), bytes,
-                static_cast<std::uint32_t>(std::countr_zero(unit_bytes))};
+  held->span = {held->kept.region.as<const std::byte>(), bytes};
   lanes_->add(held);
   // release: pairs with locate(): whoever sees this generation finds no slot of the one before (H6).
   generation.store(raw(held->generation), std::memory_order_release);

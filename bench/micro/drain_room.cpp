@@ -37,13 +37,12 @@ DrainRoom::DrainRoom(std::uint64_t slots, std::uint64_t lane_bytes)
   const std::size_t bytes = lane_->kept.region.bytes();
   std::memset(lane_->kept.region.as<std::byte>() + sizeof(memory::LaneHeader), 0,
               bytes - sizeof(memory::LaneHeader));
-  book_.resize(ring::LaneWriter<A>::book_size(bytes, lane_->span.unit_shift));
-  writer_ = std::make_unique<ring::LaneWriter<A>>(raw(lane_->id), lane_->kept.region.as<std::byte>(), bytes,
-                                                  lane_->span.unit_shift, book_);
+  book_.resize(ring::LaneWriter<A>::book_size(bytes));
+  writer_ =
+      std::make_unique<ring::LaneWriter<A>>(raw(lane_->id), lane_->kept.region.as<std::byte>(), bytes, book_);
   ledger_.ring = ring->view;
-  ledger_.ring.enter();
   ledger_.partition = &topic_->partition(0).view;
-  ledger_.seen = ledger_.safe = ledger_.ring.base;
+  ledger_.enter();
   make_drain();
 }
 

@@ -34,8 +34,8 @@ double each_ns(std::size_t bursts, std::size_t per_burst, Do&& once) {
 class Frames {
  public:
   Frames(std::size_t value_bytes, std::size_t lane_bytes)
-      : stride_((sizeof(memory::FrameHeader) + value_bytes + limits::kUnitBytesLeast - 1) /
-                limits::kUnitBytesLeast * limits::kUnitBytesLeast),
+      : stride_((sizeof(memory::FrameHeader) + value_bytes + limits::kUnitBytes - 1) / limits::kUnitBytes *
+                limits::kUnitBytes),
         count_(lane_bytes / stride_),
         memory_(stride_ * count_) {}
   /// The next one, round and round.

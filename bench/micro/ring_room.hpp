@@ -24,11 +24,10 @@ class alignas(2 * limits::kCacheLine) RingRoom {
 class alignas(2 * limits::kCacheLine) RingWriter {
  public:
   RingWriter(RingRoom& room, std::size_t lane_bytes)
-      : partition_(room.topic.partition), publisher_(room.topic, lane_bytes / limits::kUnitBytesLeast) {}
+      : partition_(room.topic.partition), publisher_(room.topic, lane_bytes / ring::test::kRoomBytes) {}
 
   void publish(const std::string& value) noexcept {
     ring::test::StdLedger& ledger = *publisher_.ledgers.back();
-    ring::prefetch_commit(ledger);
     auto room = publisher_.find_room(value.size());
     while (room.status != ring::ReserveStatus::reserved) [[unlikely]] {
         pause_as_streaming();
@@ -48,7 +47,7 @@ class alignas(2 * limits::kCacheLine) RingWriter {
         pause_as_streaming();
         outcome = ring::publish(ledger, room.place);
       }
-    publisher_.lane.take_published(sizeof(memory::FrameHeader) + value.size(), ledger, outcome.offset);
+    publisher_.lane.take(room.units, ledger, outcome.offset);
     waker_.wake(partition_.wait.records);
   }
 

@@ -15,8 +15,8 @@ inline constexpr std::size_t kMiB = 1024 * kKiB;
 inline constexpr std::size_t kCacheLine = 64;
 
 // Slot word: [lap:32 | lane:12 | unit:20].
-inline constexpr unsigned kUnitBits = 20;
-inline constexpr unsigned kLaneBits = 12;
+inline constexpr unsigned kUnitBits = 21;
+inline constexpr unsigned kLaneBits = 11;
 inline constexpr unsigned kLapBits = 32;
 static_assert(kUnitBits + kLaneBits + kLapBits == 64);
 
@@ -29,17 +29,13 @@ inline constexpr std::uint64_t kLapsMost = (std::uint64_t{1} << kLapBits) - 2;
 
 // Lanes: bytes of one publisher on one topic. A lane's header takes its first units, so no frame starts
 // there. Frames begin at units of half a cache line: a record of 64 bytes takes a line and a half, not two.
-inline constexpr std::size_t kUnitBytesLeast = 32;
+inline constexpr unsigned kUnitShift = 5;
+inline constexpr std::size_t kUnitBytes = std::size_t{1} << kUnitShift;
 inline constexpr std::size_t kLaneBytesFirst = 64 * kKiB;
 inline constexpr std::size_t kLaneBytesMost = 64 * kMiB;
 inline constexpr std::size_t kLaneGrowth = 4;
-/// The unit of a lane of so many bytes (a power of two): the smallest with which its units fit a slot word.
-constexpr std::size_t unit_bytes(std::size_t lane_bytes) noexcept {
-  const std::size_t fitting = lane_bytes >> kUnitBits;
-  return fitting < kUnitBytesLeast ? kUnitBytesLeast : fitting;
-}
-static_assert(unit_bytes(kLaneBytesFirst) == 32 && unit_bytes(kLaneBytesMost) == 64);
-/// Lanes of one topic alive at once. Lane ids run from 1 to this. The slot word would allow 4,095.
+static_assert(kLaneBytesMost >> kUnitShift <= std::size_t{1} << kUnitBits, "every unit fits a slot word");
+/// Lanes of one topic alive at once. Lane ids run from 1 to this. The slot word would allow 2,047.
 inline constexpr std::uint32_t kLanesPerTopic = 1023;
 static_assert(kLanesPerTopic < (1u << kLaneBits));
 /// A lane made for an n-byte record holds this many of it.

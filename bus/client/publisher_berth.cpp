@@ -27,9 +27,9 @@ std::unique_ptr<ring::Remembered<Atomics>, void (*)(void*)> make_book(std::size_
 
 LaneSeat::LaneSeat(OwnLane own)
     : lane(std::move(own)),
-      book(make_book(ring::LaneWriter<Atomics>::book_size(lane.info.bytes, lane.unit_shift))),
-      writer(raw(lane.info.lane), lane.region.as<std::byte>(), lane.info.bytes, lane.unit_shift,
-             {book.get(), ring::LaneWriter<Atomics>::book_size(lane.info.bytes, lane.unit_shift)}) {}
+      book(make_book(ring::LaneWriter<Atomics>::book_size(lane.info.bytes))),
+      writer(raw(lane.info.lane), lane.region.as<std::byte>(), lane.info.bytes,
+             {book.get(), ring::LaneWriter<Atomics>::book_size(lane.info.bytes)}) {}
 
 std::unique_ptr<Berth> PublisherCore::make_berth(const Deadline& deadline) {
   auto berth = std::make_unique<Berth>();
@@ -39,6 +39,7 @@ std::unique_ptr<Berth> PublisherCore::make_berth(const Deadline& deadline) {
   for (std::uint32_t number = 0; number < berth->link->partitions(); ++number) {
     berth->seats[number].partition = berth->link->partition(number);
     berth->seats[number].marks = &berth->link->marks(number);
+    berth->seats[number].position.partition = static_cast<std::int32_t>(number);
   }
   add_lane(*berth, 0, deadline);
   return berth;
@@ -48,7 +49,7 @@ void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
   if (berth_ != nullptr) {
     for (std::size_t i = 0; i < std::min(berth->seats.size(), berth_->seats.size()); ++i) {
       berth->seats[i].end = berth_->seats[i].published_end();  // flush() still answers for them
-      berth->seats[i].epoch = berth_->seats[i].epoch;
+      berth->seats[i].position.epoch = berth_->seats[i].position.epoch;
     }
     left_.push_back(std::move(berth_));
     unsettled_ = true;
@@ -62,6 +63,7 @@ void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
   waker_ = here_->link->waker();
   logged_ = here_->link->logged();
   partitions_ = here_->link->partitions();
+  stick_to(sticky_ % partitions_);
   unwoken_.clear();
   unwoken_.reserve(partitions_);
   learn_lease_timeout();

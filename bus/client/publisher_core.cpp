@@ -25,7 +25,7 @@ PublisherCore::PublisherCore(std::shared_ptr<BusCore> core, std::string topic,
   const Deadline deadline = core_->usual_deadline();
   take_up(make_attached(deadline, [&] { return make_berth(deadline); }));
   // Publishers of one topic start at different partitions.
-  sticky_ = raw(lane_->lane.info.lane) % partitions_;
+  stick_to(raw(lane_->lane.info.lane) % partitions_);
 }
 
 PublisherCore::~PublisherCore() {
@@ -82,11 +82,13 @@ template <PublisherCore::Way way>
   const auto length = [](const BytesView& bytes) {
     return bytes.is_null() ? memory::kNullLength : static_cast<std::int32_t>(bytes.size());
   };
-  const auto put = [](std::byte* to, const BytesView& bytes) {
-    if constexpr (way != Way::steady)
-      ring::put_short<Atomics>(to, bytes.data(), bytes.size());
+  const std::byte* const value = parts.value.data();
+  const std::size_t value_bytes = parts.value.size();
+  const auto put = [](std::byte* to, const std::byte* from, std::size_t bytes) {
+    if constexpr (way != Way::any)
+      ring::put_short<Atomics>(to, from, bytes);
     else
-      ring::put_bytes<Atomics>(to, bytes.data(), bytes.size());
+      ring::put_bytes<Atomics>(to, from, bytes);
   };
   ring::put_header<Atomics>(place.data, {.place = place.place,
                                          .partition = place.partition,
@@ -96,22 +98,22 @@ template <PublisherCore::Way way>
                                          .value_bytes = length(parts.value),
                                          .reserved = 0});
   std::byte* at = place.data + sizeof(memory::FrameHeader);
-  if (parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
-  if (!parts.key.empty()) {
-    put(at, parts.key);
+  if (way == Way::any && parts.headers_bytes != 0) at = encode_headers(at, parts.headers);
+  if (way != Way::keyless && !parts.key.empty()) {
+    put(at, parts.key.data(), parts.key.size());
     at += parts.key.size();
   }
   // A loan's value has a length but no bytes yet.
-  if (!parts.value.empty() && parts.value.data() != nullptr) put(at, parts.value);
+  if (way != Way::any || value != nullptr) put(at, value, value_bytes);
 }
 
-void PublisherCore::write_frame(Place place, Parts parts) noexcept { put_frame<Way::steady>(place, parts); }
+void PublisherCore::write_frame(Place place, Parts parts) noexcept { put_frame<Way::any>(place, parts); }
 
 /// The record at `offset` of the seat's ring is ours.
 Position PublisherCore::position_of(const PartitionSeat& seat, std::uint64_t offset) noexcept {
-  return {.offset = static_cast<Offset>(offset),
-          .partition = static_cast<std::int32_t>(seat.partition.number),
-          .epoch = seat.epoch};
+  Position position = seat.position;
+  position.offset = static_cast<Offset>(offset);
+  return position;
 }
 
 void PublisherCore::wake(PartitionSeat& seat) noexcept {
@@ -133,86 +135,98 @@ inline bool PublisherCore::nobody_to_tell(const PartitionSeat& seat) const noexc
 }
 
 /// Who stamps his records does not pay for a clock, but for a look now and then.
-inline bool PublisherCore::unattended_for_long() const noexcept {
-  return lane_->writer.taken() % kUnattendedMost == 0;
-}
-
-/// The time, if it is needed to stamp the record or to look around. False: it is time to look around.
-inline bool PublisherCore::undisturbed(const NewRecord& record, std::int64_t& now) noexcept {
-  // relaxed: a hint; who acts on it takes locks.
-  if (record.timestamp_ms && !unattended_for_long()) return !stale_->load(std::memory_order_relaxed);
-  now = now_ms();
-  return !attendance_due(now);
+inline bool PublisherCore::unattended_for_long() noexcept {
+  const std::uint64_t unit = lane_->writer.next_unit();  // back at the lane's start it is far ahead, too
+  if (unit - attended_unit_ < kUnattendedUnits) return false;
+  attended_unit_ = unit;
+  return true;
 }
 
 /// May this record be published without a call? Murmur2 is one.
 template <PublisherCore::Way way>
 [[gnu::always_inline]] inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
   if (!record.headers.empty() || record.value.size() > ring::kShortMost) return false;
-  if constexpr (way == Way::keyless) return record.key.is_null();
+  if constexpr (way == Way::keyless) return true;
   const bool by_key = !record.key.is_null() && partitions_ != 1 && !record.partition;
   return !by_key && record.key.size() <= ring::kShortMost;
 }
 
-/// Everything but waking, if nothing is in the way: no want of room, no fence, no restart. No seat: nothing
-/// was published, and somebody with more patience sees to it from the start. What is put into memory here is
-/// little: the CAS waits for every store before it, those to the stack as well.
-template <PublisherCore::Way way>
-[[gnu::always_inline]] inline PublisherCore::Straight PublisherCore::publish_straight(
+/// Everything but waking for a short record, if nothing is in the way: no want of room, no fence, no restart,
+/// nobody else publishing. No seat: nothing was published, and somebody with more patience sees to it from
+/// the start. What counts here is the number of instructions, which all wait for the CAS before them, and of
+/// stores shortly before the next one, which waits for them.
+template <PublisherCore::Way way, bool kClock>
+[[gnu::always_inline]] inline PublisherCore::Straight PublisherCore::publish_at_once(
     const NewRecord& record, std::int64_t now) noexcept {
-  constexpr bool kAtOnce = way != Way::steady;
-  if (kAtOnce && !is_short<way>(record)) [[unlikely]]
+  if (!is_short<way>(record)) [[unlikely]]
     return {};
-  const std::size_t headers_bytes =
-      kAtOnce || record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
   constexpr BytesView kNoKey;
   const BytesView& key = way == Way::keyless ? kNoKey : record.key;
-  const auto payload_bytes = [&] { return headers_bytes + key.size() + record.value.size(); };
-  const std::size_t payload = payload_bytes();
+  const std::size_t payload = key.size() + record.value.size();
   // relaxed: a limit, altered at any time.
-  const std::uint64_t most = marks_->max_message_bytes.load(std::memory_order_relaxed);
-  if (payload > most || (!kAtOnce && payload > kPayloadMost)) [[unlikely]]
+  if (payload > marks_->max_message_bytes.load(std::memory_order_relaxed)) [[unlikely]]
     return {};
-  std::uint32_t partition = sticky_;
-  if constexpr (kAtOnce) {
-    if (record.partition) partition = static_cast<std::uint32_t>(*record.partition);
-    if (partition >= partitions_) [[unlikely]]
-      return {};
-  } else if (choose_partition(record.key, record.partition, partition) != errc::ok) {
-    return {};
+  PartitionSeat* seat = sticky_seat_;
+  if (record.partition) [[unlikely]] {
+    const auto partition = static_cast<std::uint32_t>(*record.partition);
+    if (partition >= partitions_) return {};
+    seat = &seats_[partition];
   }
-  PartitionSeat& seat = seats_[partition];
-  if (seat.ring == nullptr) [[unlikely]]
+  if (seat->ring == nullptr) [[unlikely]]
     return {};
-  ring::prefetch_commit(seat.ring->ledger);
+  ring::prefetch_commit(seat->ring->ledger);
   ring::LaneWriter<Atomics>& writer = lane_->writer;
-  const std::size_t bytes = sizeof(memory::FrameHeader) + payload;
-  if (kAtOnce && !writer.at_hand(bytes)) [[unlikely]]
+  const std::uint64_t units = writer.units_of(sizeof(memory::FrameHeader) + payload);
+  if (!writer.at_hand(units)) [[unlikely]]
     return {};
-  const auto room = kAtOnce ? writer.room_at_hand(bytes) : writer.find_room(bytes, lease_patience());
-  if (room.status != ring::ReserveStatus::reserved) [[unlikely]]
-    return {};
-  put_frame<way>({.data = room.data, .place = room.place, .partition = partition},
+  const auto room = writer.room_at_hand(units);
+  // Before the commit: what would have to be remembered over it takes more than giving back what fails.
+  writer.take(units, seat->ring->ledger, seat->ring->ledger.seen);
+  put_frame<way>({.data = room.data, .place = room.place, .partition = seat->partition.number},
                  {.key = key,
                   .value = record.value,
                   .headers = record.headers,
-                  .headers_bytes = headers_bytes,
-                  .timestamp_ms = record.timestamp_ms.value_or(now)});
-  ring::Ledger<Atomics>& ledger = seat.ring->ledger;
-  std::uint64_t offset = ring::kNotPublished;
-  if constexpr (kAtOnce) {
-    offset = ring::publish_at_once(ledger, room.place);
-  } else {
-    const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
-    if (outcome.status == ring::PublishStatus::committed) offset = outcome.offset;
-  }
-  if (offset == ring::kNotPublished) [[unlikely]]
+                  .headers_bytes = 0,
+                  .timestamp_ms = kClock ? record.timestamp_ms.value_or(now) : *record.timestamp_ms});
+  const std::uint64_t offset = ring::publish_at_once(seat->ring->ledger, room.place);
+  if (offset == ring::kNotPublished) [[unlikely]] {
+    lane_->writer.give_back(
+        lane_->writer.units_of(sizeof(memory::FrameHeader) + key.size() + record.value.size()),
+        seat->ring->ledger);
     return {};
-  // Loaded anew: what is kept over the CAS takes a register, and saving that one more store before it.
-  const std::size_t published = payload_bytes();
-  lane_->writer.take_published(sizeof(memory::FrameHeader) + published, ledger, offset);
-  count_sticky(published);
-  return {.seat = &seat, .offset = offset};
+  }
+  if (partitions_ != 1) [[unlikely]]
+    count_sticky(key.size() + record.value.size());
+  return {.seat = seat, .offset = offset};
+}
+
+/// The same for any record, walking to the log end behind others.
+[[gnu::noinline]] PublisherCore::Straight PublisherCore::publish_steadily(const NewRecord& record,
+                                                                          std::int64_t now) noexcept {
+  const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
+  const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
+  // relaxed: as above.
+  if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost)) return {};
+  std::uint32_t partition = 0;
+  if (choose_partition(record.key, record.partition, partition) != errc::ok) return {};
+  PartitionSeat& seat = seats_[partition];
+  if (seat.ring == nullptr) return {};
+  ring::Ledger<Atomics>& ledger = seat.ring->ledger;
+  ring::prefetch_commit(ledger);
+  ring::LaneWriter<Atomics>& writer = lane_->writer;
+  const auto room = writer.find_room(sizeof(memory::FrameHeader) + payload, lease_patience());
+  if (room.status != ring::ReserveStatus::reserved) return {};
+  write_frame({.data = room.data, .place = room.place, .partition = partition},
+              {.key = record.key,
+               .value = record.value,
+               .headers = record.headers,
+               .headers_bytes = headers_bytes,
+               .timestamp_ms = record.timestamp_ms.value_or(now)});
+  const ring::PublishOutcome outcome = ring::publish(ledger, room.place);
+  if (outcome.status != ring::PublishStatus::committed) return {};
+  writer.take(room.units, ledger, outcome.offset);
+  count_sticky(payload);
+  return {.seat = &seat, .offset = outcome.offset};
 }
 
 /// The same, waiting for whatever is in the way.
@@ -257,9 +271,9 @@ template <PublisherCore::Way way>
 /// Any record, with whatever it takes.
 [[gnu::noinline]] Position PublisherCore::publish_in_full(const NewRecord& record) {
   enter();
-  std::int64_t now = 0;
-  if (!undisturbed(record, now)) return publish_waiting(record);
-  const Straight published = publish_straight<Way::steady>(record, now);
+  const std::int64_t now = now_ms();
+  if (attendance_due(now)) return publish_waiting(record);
+  const Straight published = publish_steadily(record, now);
   return published.seat == nullptr ? publish_waiting(record) : tell_of(*published.seat, published.offset);
 }
 
@@ -272,7 +286,7 @@ Position PublisherCore::publish_usual(const NewRecord& record) {
   // relaxed: a hint; who acts on it takes locks.
   if (kClock ? attendance_due(now) : stale_->load(std::memory_order_relaxed)) [[unlikely]]
     return publish_in_full(record);
-  const Straight published = publish_straight<way>(record, now);
+  const Straight published = publish_at_once<way, kClock>(record, now);
   if (published.seat == nullptr) [[unlikely]]
     return publish_in_full(record);
   if (!nobody_to_tell(*published.seat)) [[unlikely]]
@@ -286,15 +300,15 @@ Position PublisherCore::publish(const NewRecord& record) {
   const bool clock = !record.timestamp_ms || unattended_for_long();
   if (record.key.is_null())
     return clock ? publish_usual<Way::keyless, true>(record) : publish_usual<Way::keyless, false>(record);
-  return clock ? publish_usual<Way::at_once, true>(record) : publish_usual<Way::at_once, false>(record);
+  return clock ? publish_usual<Way::keyed, true>(record) : publish_usual<Way::keyed, false>(record);
 }
 
 Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
   try {
     enter();
-    std::int64_t now = 0;
-    if (undisturbed(record, now)) {
-      const Straight published = publish_straight<Way::steady>(record, now);
+    const std::int64_t now = now_ms();
+    if (!attendance_due(now)) {
+      const Straight published = publish_steadily(record, now);
       if (published.seat != nullptr) {
         wake(*published.seat);
         return position_of(*published.seat, published.offset);
@@ -317,7 +331,7 @@ Result<Position> PublisherCore::try_publish(const NewRecord& record) noexcept {
                                                                            std::size_t at, std::int64_t now,
                                                                            bool straight) {
   if (straight) {
-    const Straight published = publish_straight<Way::steady>(records[at], now);
+    const Straight published = publish_steadily(records[at], now);
     if (published.seat != nullptr) return published;
   }
   try {
@@ -341,8 +355,8 @@ Position PublisherCore::publish_batch(std::span<const NewRecord> records) {
   for (const NewRecord& record : records) {
     Straight one;
     if (straight)
-      one = record.key.is_null() ? publish_straight<Way::keyless>(record, now)
-                                 : publish_straight<Way::at_once>(record, now);
+      one = record.key.is_null() ? publish_at_once<Way::keyless, true>(record, now)
+                                 : publish_at_once<Way::keyed, true>(record, now);
     if (one.seat == nullptr) [[unlikely]]
       one = publish_for_batch(records, static_cast<std::size_t>(&record - records.data()), now, straight);
     straight = true;
@@ -402,9 +416,7 @@ void PublisherCore::flush(std::chrono::milliseconds timeout) {
     const PartitionSeat& seat = seats_[partition];
     const std::uint64_t end = seat.published_end();
     if (end == 0) continue;
-    targets.push_back(durable_target({.offset = static_cast<Offset>(end) - 1,
-                                      .partition = static_cast<std::int32_t>(partition),
-                                      .epoch = seat.epoch}));
+    targets.push_back(durable_target(position_of(seat, end - 1)));
     // All are asked for before the first is waited for: one group of syncs.
     waker_.request_sync(seat.marks->ordinal.load(std::memory_order_relaxed));
   }

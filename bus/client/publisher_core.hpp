@@ -63,9 +63,9 @@ struct PartitionSeat {
   const memory::PartitionMarks* marks = nullptr;
   RingSeat* ring = nullptr;                      ///< the newest one; null before the first publish
   std::vector<std::unique_ptr<RingSeat>> rings;  ///< all whose frames are still remembered
-  std::uint64_t end = 0;   ///< one past the last offset published into rings that were left
-  std::int32_t epoch = 0;  ///< of the ring's records
-  bool unwoken = false;    ///< published into since its sleepers were last woken
+  std::uint64_t end = 0;  ///< one past the last offset published into rings that were left
+  Position position{};    ///< of the ring's records, but for their offset
+  bool unwoken = false;   ///< published into since its sleepers were last woken
 
   /// One past the last offset published here; 0 = none. Not counted along: a store less for every publish.
   std::uint64_t published_end() const noexcept {
@@ -137,11 +137,11 @@ class PublisherCore {
     std::size_t headers_bytes = 0;
     std::int64_t timestamp_ms = 0;
   };
-  /// How far the straight path goes.
+  /// What kind of record a frame is made of.
   enum class Way : std::uint8_t {
-    keyless,  ///< a short record without key and headers, room at hand, nobody else publishing: not one call
-    at_once,  ///< the same, with a key or without
-    steady,   ///< any record; as far as it goes without waiting
+    keyless,  ///< a short one without key and headers
+    keyed,    ///< a short one without headers
+    any,
   };
   /// What came of the straight path: where the record lies, or no seat.
   struct Straight {
@@ -160,8 +160,9 @@ class PublisherCore {
   /// Shared memory does not tell when keeper and worker have died together; the connection does. One look (a
   /// system call) in so many ms bounds what is published to nobody.
   static constexpr std::int64_t kAttendEveryMs = 100;
-  /// Who stamps his records looks at the clock no more often than once in so many.
-  static constexpr std::uint64_t kUnattendedMost = 16;
+  /// Who stamps his records looks at the clock no more often than once in so many units of his lane: 16
+  /// records of 64 bytes.
+  static constexpr std::uint64_t kUnattendedUnits = 48;
 
   struct OpenLoan {
     Frame frame;
@@ -173,12 +174,12 @@ class PublisherCore {
   // publisher_core.cpp: the straight path
   void enter() const;
   bool may_enter() const noexcept;
-  bool unattended_for_long() const noexcept;
-  bool undisturbed(const NewRecord& record, std::int64_t& now) noexcept;
+  bool unattended_for_long() noexcept;
   template <Way way>
   bool is_short(const NewRecord& record) const noexcept;
-  template <Way way>
-  Straight publish_straight(const NewRecord& record, std::int64_t now) noexcept;
+  template <Way way, bool kClock>
+  Straight publish_at_once(const NewRecord& record, std::int64_t now) noexcept;
+  Straight publish_steadily(const NewRecord& record, std::int64_t now) noexcept;
   template <Way way, bool kClock>
   Position publish_usual(const NewRecord& record);
   Position publish_in_full(const NewRecord& record);
@@ -195,7 +196,11 @@ class PublisherCore {
     sticky_bytes_ += bytes;
     if (sticky_bytes_ < kStickyBytes) return;
     sticky_bytes_ = 0;
-    sticky_ = sticky_ + 1 == partitions_ ? 0 : sticky_ + 1;
+    stick_to(sticky_ + 1 == partitions_ ? 0 : sticky_ + 1);
+  }
+  void stick_to(std::uint32_t partition) noexcept {
+    sticky_ = partition;
+    sticky_seat_ = &seats_[partition];
   }
   template <Way way>
   void put_frame(Place place, Parts parts) noexcept;
@@ -247,13 +252,15 @@ class PublisherCore {
   control::ForkMark fork_mark_;
   Berth* here_ = nullptr;
   PartitionSeat* seats_ = nullptr;
+  PartitionSeat* sticky_seat_ = nullptr;  ///< where records without a key go
   LaneSeat* lane_ = nullptr;
   const memory::MarksHeader* marks_ = nullptr;
   const std::atomic<bool>* stale_ = nullptr;  ///< the link's
   std::int64_t attended_ms_ = 0;              ///< when the connection was last looked after
   wait::Waker waker_;
   std::uint32_t partitions_ = 0;
-  std::uint32_t sticky_ = 0;
+  std::uint32_t sticky_ = 0;         ///< number of sticky_seat_
+  std::uint64_t attended_unit_ = 0;  ///< of the lane, when the clock was last looked at
   std::size_t sticky_bytes_ = 0;
   std::int64_t lease_timeout_ns_ = 0;
   bool unsettled_ = false;  ///< there is something that will no longer be needed

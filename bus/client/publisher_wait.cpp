@@ -143,7 +143,7 @@ bool PublisherCore::widen_lane(Patience& patience) noexcept {
   if (bytes >= limits::kLaneBytesMost || now < growth_not_before_) return false;
   try {
     // Four records of this size, frame header and rounding included, and the lane's header make 4 * bytes.
-    const std::uint64_t record = bytes - 2 * limits::kUnitBytesLeast;
+    const std::uint64_t record = bytes - 2 * limits::kUnitBytes;
     const auto left =
         patience.waiting ? patience.waiting->deadline.left() : std::chrono::nanoseconds(kBriefly);
     add_lane(*berth_, record, Deadline::after(std::min<std::chrono::nanoseconds>(left, kBriefly)));
@@ -243,7 +243,7 @@ errc PublisherCore::enter_ring(PartitionSeat& seat, std::uint32_t generation, Pa
     seat.rings.push_back(std::move(ring));
     seat.ring = seat.rings.back().get();
     // relaxed: an epoch lasts longer than a ring.
-    seat.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
+    seat.position.epoch = static_cast<std::int32_t>(seat.marks->epoch.load(std::memory_order_relaxed));
     unsettled_ = unsettled_ || seat.rings.size() > 1;
     return errc::ok;
   }

@@ -20,13 +20,9 @@ memory::Region map_topic_memory(control::Answered<control::Attached>& attached, 
 }
 
 /// What the daemon says of a lane, checked against the memory that it sent.
-std::optional<std::uint32_t> unit_shift_of(const control::LaneInfo& info, const memory::Region& region) {
-  const bool fits = raw(info.lane) >= 1 && raw(info.lane) <= limits::kLanesPerTopic &&
-                    info.bytes <= region.bytes() && info.unit_bytes >= limits::kUnitBytesLeast &&
-                    std::has_single_bit(info.unit_bytes) &&
-                    info.bytes / info.unit_bytes <= (std::uint64_t{1} << limits::kUnitBits);
-  if (!fits) return std::nullopt;
-  return static_cast<std::uint32_t>(std::countr_zero(info.unit_bytes));
+bool is_possible(const control::LaneInfo& info, const memory::Region& region) {
+  return raw(info.lane) >= 1 && raw(info.lane) <= limits::kLanesPerTopic && info.bytes <= region.bytes() &&
+         info.bytes <= limits::kLaneBytesMost;
 }
 
 /// Is everything of this ring reclaimed? Then nobody reads it any more, nor will.
@@ -237,16 +233,14 @@ void TopicLink::keep_lane(const control::LaneInfo& info, Fd fd) {
   auto region = std::make_shared<memory::Region>(
       memory::Region::map_known(std::move(fd), memory::Kind::lane, memory::Access::read_only));
   region->forget_fd();
-  const std::optional<std::uint32_t> unit_shift = unit_shift_of(info, *region);
   const memory::Identity& identity = *region->as<const memory::Identity>();
-  if (!unit_shift || identity.owner != uuid_)
+  if (!is_possible(info, *region) || identity.owner != uuid_)
     throw Error(errc::corrupt, "the daemon sent a lane that is not one of topic " + name_);
   const std::lock_guard lock(mutex_);
   const std::size_t id = raw(info.lane);
   if (id >= lanes_.size()) lanes_.resize(id + 1);
   const ring::LaneSpan span{.data = region->as<const std::byte>(),
-                            .bytes = static_cast<std::size_t>(info.bytes),
-                            .unit_shift = *unit_shift};
+                            .bytes = static_cast<std::size_t>(info.bytes)};
   lanes_[id] = {.generation = raw(info.generation), .span = span, .region = std::move(region)};
 }
 
@@ -322,9 +316,8 @@ OwnLane TopicLink::new_lane(std::uint64_t least_record_bytes, const Deadline& de
   lane.region =
       memory::Region::map_known(std::move(got.fds.at(0)), memory::Kind::lane, memory::Access::read_write);
   lane.region.forget_fd();
-  const std::optional<std::uint32_t> unit_shift = unit_shift_of(lane.info, lane.region);
-  if (!unit_shift) throw Error(errc::corrupt, "the daemon sent a lane of impossible size for topic " + name_);
-  lane.unit_shift = *unit_shift;
+  if (!is_possible(lane.info, lane.region))
+    throw Error(errc::corrupt, "the daemon sent a lane of impossible size for topic " + name_);
   return lane;
 }
 

@@ -62,7 +62,6 @@ struct MappedRing {
 struct OwnLane {
   memory::Region region;
   control::LaneInfo info;
-  std::uint32_t unit_shift = 6;
 };
 
 /// errc::no_daemon in the middle of asking about a topic: the service was restarted, and the daemon there is

@@ -21,9 +21,7 @@ RingInfo ring(const wire::RingInfo& m) {
   if (m.partition() >= limits::kPartitionsPerTopic) refuse("partition " + std::to_string(m.partition()));
   return {m.partition(), Generation{m.generation()}, m.slots()};
 }
-LaneInfo lane(const wire::LaneInfo& m) {
-  return {lane_id(m.lane()), Generation{m.generation()}, m.bytes(), m.unit_bytes()};
-}
+LaneInfo lane(const wire::LaneInfo& m) { return {lane_id(m.lane()), Generation{m.generation()}, m.bytes()}; }
 
 Welcome from(const wire::Welcome& m) {
   if (m.session() >= limits::kSessionsMost) refuse("session " + std::to_string(m.session()));

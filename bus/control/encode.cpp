@@ -63,9 +63,7 @@ wire::Uuid wire_uuid(const Uuid& uuid) {
   return wire::Uuid(fb::span<const std::uint8_t, 16>(uuid.bytes.data(), uuid.bytes.size()));
 }
 wire::RingInfo wire_ring(const RingInfo& ring) { return {ring.slots, ring.partition, raw(ring.generation)}; }
-wire::LaneInfo wire_lane(const LaneInfo& lane) {
-  return {lane.bytes, lane.unit_bytes, raw(lane.generation), raw(lane.lane)};
-}
+wire::LaneInfo wire_lane(const LaneInfo& lane) { return {lane.bytes, raw(lane.generation), raw(lane.lane)}; }
 
 fb::Optional<std::uint32_t> optional(const std::optional<std::uint32_t>& value) {
   return value ? fb::Optional<std::uint32_t>(*value) : fb::nullopt;

@@ -328,7 +328,6 @@ struct LaneInfo {
   LaneId lane{};
   Generation generation{};
   std::uint64_t bytes = 0;  ///< of the memfd
-  std::uint64_t unit_bytes = 0;
   friend bool operator==(const LaneInfo&, const LaneInfo&) = default;
 };
 

@@ -93,11 +93,19 @@ Connection ClientSession::State::open(const Deadline& deadline) {
 Answered<Reply> ClientSession::State::say_hello(const Deadline& deadline) {
   Hello hello{.client_version = options_.client_version, .program = program_name(options_.program)};
   if (welcome_) hello.previous = PreviousSession{welcome_->session, welcome_->token};
-  Answered<Reply> answer = exchange(hello, deadline);
-  if (const auto* challenge = std::get_if<Challenge>(&answer.body)) {
-    answer = exchange(ChallengeAnswer{challenge->nonce}, deadline);
+  try {
+    Answered<Reply> answer = exchange(hello, deadline);
+    if (const auto* challenge = std::get_if<Challenge>(&answer.body))
+      answer = exchange(ChallengeAnswer{challenge->nonce}, deadline);
+    return answer;
+  } catch (const Error& error) {
+    if (error.error() != errc::deadline_exceeded) throw;
+    // The keeper holds the socket, so a connection is made though nobody is there to answer.
+    throw Error(errc::deadline_exceeded,
+                peer() +
+                    " took the connection but did not answer in time: its worker is stopped, or ends as "
+                    "often as it is started; the daemon's log says why");
   }
-  return answer;
 }
 
 /// A worker that dies between accepting a connection and answering Hello is replaced in a moment: to whoever

@@ -12,7 +12,7 @@
 namespace busway::memory {
 
 inline constexpr std::array<char, 8> kMagic = {'B', 'U', 'S', 'W', 'A', 'Y', 'M', '1'};
-inline constexpr std::uint32_t kLayoutVersion = 3;
+inline constexpr std::uint32_t kLayoutVersion = 4;
 
 enum class Kind : std::uint32_t {
   ring = 1,

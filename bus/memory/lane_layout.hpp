@@ -35,8 +35,7 @@ static_assert(offsetof(FrameHeader, value_bytes) == 24);
 struct LaneHeader {
   Identity identity;
 };
-static_assert(sizeof(LaneHeader) == 64 &&
-                  sizeof(LaneHeader) % limits::unit_bytes(limits::kLaneBytesMost) == 0,
+static_assert(sizeof(LaneHeader) == 64 && sizeof(LaneHeader) % limits::kUnitBytes == 0,
               "the header is a whole number of units");
 
 /// Bytes of a frame with these lengths, header included, before rounding up to units.

@@ -74,11 +74,28 @@ template <class Move>
   return true;
 }
 
-/// Copies a key or value of at most kShortMost bytes into a frame. Without a call.
+/// Copies a key or value of at most kShortMost bytes into a frame, without a call and with few branches:
+/// half from the front, half from the back, overlapping in the middle.
 template <class A>
 [[gnu::always_inline]] inline void put_short(std::byte* to, const std::byte* from,
                                              std::size_t bytes) noexcept {
-  copy_short(bytes, [&]<std::size_t n>(std::size_t at) { A::copy_to_shared(to + at, from + at, n); });
+  const auto move = [&]<std::size_t n>(std::size_t at) { A::copy_to_shared(to + at, from + at, n); };
+  if (bytes < 16) [[unlikely]] {
+    copy_short(bytes, move);
+    return;
+  }
+  move.template operator()<16>(0);
+  if (bytes > 32) [[likely]] {
+    move.template operator()<16>(16);
+    if (bytes > 64) {
+      move.template operator()<16>(32);
+      move.template operator()<16>(48);
+      move.template operator()<16>(bytes - 64);
+      move.template operator()<16>(bytes - 48);
+    }
+    move.template operator()<16>(bytes - 32);
+  }
+  move.template operator()<16>(bytes - 16);
 }
 
 /// Copies a key or value into a frame.

@@ -2,11 +2,14 @@
 // overwritten.
 //
 // Frames lie in lane order: each starts at a unit behind the lane's header, is contiguous and never wraps
-// around the lane's end. Every frame is remembered, oldest first, until its bytes may be
-// overwritten:
-//   open       handed out, still being filled or waiting to be published: a loan. Nothing behind it is freed.
-//   abandoned  handed back unpublished
-//   published  at an offset of a ring: overwritten only below that ring's `safe`
+// around the lane's end. Every unit is remembered, oldest first, until its bytes may be overwritten, in
+// entries that follow one another without a gap:
+//   open       a frame handed out, still being filled or waiting to be published: a loan. Nothing behind it
+//              is freed.
+//   abandoned  a frame handed back unpublished, or the end of the lane, too short for the frame that came
+//   next published  a run of frames of one size at consecutive offsets of a ring: overwritten only below that
+//              ring's `safe`. A stream of equal records is one entry that is not touched while it grows:
+//              where the run ends is where the next entry begins, or the next frame.
 // Order of events: advance `reclaimed`, seq_cst fence, scan the leases, release fence, overwrite.
 // Nothing here is shared but what the ledgers point to. No allocation after construction. One thread.
 #pragma once
@@ -26,20 +29,21 @@
 
 namespace busway::ring {
 
-/// One remembered frame. Three words: the next publish's CAS waits for every store.
+/// An entry of the book: a frame, or a run of published ones.
 template <class A>
 struct Remembered {
   enum class State : std::uint32_t { published, open, abandoned };
   Ledger<A>* ledger = nullptr;  ///< published: of the ring it went into
-  std::uint64_t offset = 0;     ///< published
-  std::uint64_t place = 0;      ///< [state:32 | unit:32]
+  std::uint64_t offset = 0;     ///< published: of the first frame
+  std::uint64_t place = 0;      ///< [state:8 | units of each frame:24 | unit of the first:32]
 
-  static constexpr std::uint64_t place_of(std::uint32_t unit, State state) noexcept {
-    return (std::uint64_t{static_cast<std::uint32_t>(state)} << 32) | unit;
+  static constexpr std::uint64_t place_of(std::uint64_t unit, std::uint64_t units, State state) noexcept {
+    return (std::uint64_t{static_cast<std::uint32_t>(state)} << 56) | (units << 32) | unit;
   }
-  std::uint32_t unit() const noexcept { return static_cast<std::uint32_t>(place); }
-  State state() const noexcept { return static_cast<State>(place >> 32); }
-  void set_state(State state) noexcept { place = place_of(unit(), state); }
+  std::uint64_t unit() const noexcept { return place & 0xffff'ffffU; }
+  std::uint64_t units() const noexcept { return place >> 32 & 0xff'ffffU; }
+  State state() const noexcept { return static_cast<State>(place >> 56); }
+  void set_state(State state) noexcept { place = place_of(unit(), units(), state); }
 };
 
 enum class ReserveStatus : std::uint8_t {
@@ -56,8 +60,7 @@ enum class ReserveStatus : std::uint8_t {
 template <class A>
 struct [[nodiscard]] Room {
   ReserveStatus status = ReserveStatus::too_large;
-  std::uint32_t units = 0;
-  std::uint32_t unit = 0;
+  std::uint64_t units = 0;
   std::uint32_t place = 0;             ///< [lane | unit]: what the frame's header and the slot name
   std::byte* data = nullptr;           ///< the frame's first byte
   const Ledger<A>* blocker = nullptr;  ///< wait_*: whose ring is in the way
@@ -84,63 +87,69 @@ template <class A>
 class LaneWriter {
  public:
   /// Entries that `book` must have for a lane of `bytes`: a power of two.
-  static constexpr std::size_t book_size(std::size_t bytes, std::uint32_t unit_shift) noexcept {
-    return std::bit_ceil(bytes >> unit_shift);
+  static constexpr std::size_t book_size(std::size_t bytes) noexcept {
+    return std::bit_ceil(bytes >> limits::kUnitShift);
   }
 
-  /// `data` is the mapped lane, `bytes` and `unit_shift` what the daemon gave. `book` has book_size() entries
-  /// and outlives the writer.
-  LaneWriter(std::uint32_t lane, std::byte* data, std::size_t bytes, std::uint32_t unit_shift,
-             std::span<Remembered<A>> book) noexcept
+  /// `data` is the mapped lane, `bytes` what the daemon gave. `book` has book_size() entries and outlives the
+  /// writer.
+  LaneWriter(std::uint32_t lane, std::byte* data, std::size_t bytes, std::span<Remembered<A>> book) noexcept
       : data_(data),
         book_(book.data()),
         book_mask_(book.size() - 1),
-        unit_mask_((std::size_t{1} << unit_shift) - 1),
-        unit_shift_(unit_shift),
-        begin_(std::max(1u, static_cast<std::uint32_t>(sizeof(memory::LaneHeader) >> unit_shift))),
         first_place_(place_word(lane, 0)),
-        units_(static_cast<std::uint32_t>(bytes >> unit_shift)) {}
+        units_(bytes / limits::kUnitBytes) {}
 
   /// Room for a frame of `bytes`, header included. It is the caller's to write to, and given back by doing
   /// nothing.
   template <class Clock>
   [[gnu::always_inline]] Room<A> find_room(std::size_t bytes, LeasePatience<Clock> patience) noexcept {
-    if (!at_hand(bytes)) [[unlikely]] {
-      Room<A> refused = make_room(units_of(bytes), patience);
+    const std::uint64_t units = units_of(bytes);
+    if (!at_hand(units)) [[unlikely]] {
+      Room<A> refused = make_room(units, patience);
       if (refused.status != ReserveStatus::reserved) return refused;
     }
-    return room_at_hand(bytes);
+    return room_at_hand(units);
   }
 
-  /// Is there room for a frame of `bytes` without freeing any?
-  bool at_hand(std::size_t bytes) const noexcept { return units_of(bytes) <= end_ - next_; }
+  /// How much of the lane a frame of `bytes` takes.
+  static constexpr std::uint64_t units_of(std::size_t bytes) noexcept {
+    return (bytes + limits::kUnitBytes - 1) >> limits::kUnitShift;
+  }
+
+  /// Is there room for a frame of `units` without freeing any?
+  bool at_hand(std::uint64_t units) const noexcept { return units <= end_ - next_; }
 
   /// That room.
-  [[gnu::always_inline]] Room<A> room_at_hand(std::size_t bytes) noexcept {
-    std::byte* const data = data_ + (std::size_t{next_} << unit_shift_);
+  [[gnu::always_inline]] Room<A> room_at_hand(std::uint64_t units) const noexcept {
+    std::byte* const data = data_ + next_ * limits::kUnitBytes;
     // The lines of a frame like this one, some frames ahead; larger frames overlap their own misses.
     prefetch_to_write(data + kPrefetchAhead);
     prefetch_to_write(data + kPrefetchAhead + limits::kCacheLine);
     return {.status = ReserveStatus::reserved,
-            .units = static_cast<std::uint32_t>(units_of(bytes)),
-            .unit = next_,
-            .place = first_place_ + next_,
+            .units = units,
+            .place = next_place(),
             .data = data,
             .blocker = nullptr};
   }
 
-  /// Takes the room that find_room() just gave for a frame of `bytes`, which was committed at `offset` of
-  /// `ledger`'s ring.
-  [[gnu::always_inline]] void take_published(std::size_t bytes, Ledger<A>& ledger,
-                                             std::uint64_t offset) noexcept {
-    if (&ledger != run_ledger_) [[unlikely]] {
-      run_ledger_ = &ledger;
-      run_from_ = last_;
-    }
-    at(last_++) = {.ledger = &ledger,
-                   .offset = offset,
-                   .place = Remembered<A>::place_of(next_, Remembered<A>::State::published)};
-    next_ += static_cast<std::uint32_t>(units_of(bytes));
+  /// Takes the room that was just given for a frame of `units`, which is committed at `offset` of `ledger`'s
+  /// ring, or is about to be: give_back() if it was not.
+  [[gnu::always_inline]] void take(std::uint64_t units, Ledger<A>& ledger, std::uint64_t offset) noexcept {
+    const std::uint32_t place = next_place();
+    // The ledger must be the newest run's: its place may be of a lane that has gone, whose number this one
+    // got.
+    if (&ledger != run_ledger_ || place != ledger.run_place || units != ledger.run_units) [[unlikely]]
+      begin_run(units, ledger, offset);
+    ledger.run_place = place + static_cast<std::uint32_t>(units);
+    next_ += units;
+  }
+
+  /// The frame that was taken last, of `units`, was not committed in `ledger`'s ring.
+  void give_back(std::uint64_t units, Ledger<A>& ledger) noexcept {
+    next_ -= units;
+    if (at(last_ - 1).unit() == next_) --last_;  // it had begun a run
+    ledger.run_units = 0;
   }
 
   /// Finds room and takes it: the frame is open until published() or abandon().
@@ -149,13 +158,15 @@ class LaneWriter {
     const Room<A> room = find_room(bytes, patience);
     if (room.status != ReserveStatus::reserved)
       return {.status = room.status, .place = 0, .frame = 0, .data = nullptr, .blocker = room.blocker};
-    at(last_) = {.ledger = nullptr,
-                 .offset = 0,
-                 .place = Remembered<A>::place_of(room.unit, Remembered<A>::State::open)};
+    remember({.ledger = nullptr,
+              .offset = 0,
+              .place = Remembered<A>::place_of(next_, room.units, Remembered<A>::State::open)});
     next_ += room.units;
-    run_from_ = last_ + 1;
-    return {
-        .status = room.status, .place = room.place, .frame = last_++, .data = room.data, .blocker = nullptr};
+    return {.status = room.status,
+            .place = room.place,
+            .frame = last_ - 1,
+            .data = room.data,
+            .blocker = nullptr};
   }
 
   /// The frame was committed at `offset` of `ledger`'s ring.
@@ -164,6 +175,7 @@ class LaneWriter {
     entry.ledger = &ledger;
     entry.offset = offset;
     entry.set_state(Remembered<A>::State::published);
+    ledger.run_units = 0;
   }
 
   /// The frame will not be published: nobody but us has ever seen its bytes.
@@ -185,26 +197,27 @@ class LaneWriter {
   }
 
   std::uint32_t lane() const noexcept { return place_lane(first_place_); }
-  std::size_t bytes() const noexcept { return std::size_t{units_} << unit_shift_; }
+  std::size_t bytes() const noexcept { return units_ * limits::kUnitBytes; }
   bool empty() const noexcept { return first_ == last_; }
-  /// Does a remembered frame name this ledger? Then it must stay.
+  /// Does an entry name this ledger? Then it must stay.
   bool names(const Ledger<A>& ledger) const noexcept {
-    for (std::uint64_t frame = first_; frame != last_; ++frame)
-      if (book_[frame & book_mask_].ledger == &ledger) return true;
+    for (std::uint64_t entry = first_; entry != last_; ++entry)
+      if (book_[entry & book_mask_].ledger == &ledger) return true;
     return false;
   }
+  /// Entries of the book.
   std::uint64_t remembered() const noexcept { return last_ - first_; }
-  /// The k-th oldest remembered frame; for tests and for `busway top`.
+  /// The k-th oldest of them; for tests.
   const Remembered<A>& oldest(std::uint64_t k = 0) const noexcept { return book_[(first_ + k) & book_mask_]; }
-  std::uint32_t next_unit() const noexcept { return next_; }
-  /// Frames taken so far; what was abandoned may be taken again.
-  std::uint64_t taken() const noexcept { return last_; }
+  /// Where the next frame begins if it fits there.
+  std::uint64_t next_unit() const noexcept { return next_; }
 
  private:
   /// A first look at the leases for the oldest frame, and what later looks may use of it (H28).
   struct Scan {
     static constexpr std::uint64_t kNone = ~std::uint64_t{0};
-    std::uint64_t frame = kNone;  ///< handle of the frame it was made for
+    std::uint64_t entry = kNone;  ///< whose first frame it was made for
+    std::uint64_t offset = 0;     ///< of that frame
     std::uint64_t bound = 0;      ///< `reclaimed` as it was before the first look
     const PartitionView<A>* partition = nullptr;
     std::array<std::uint64_t, A::kLeaseCells> cells{};
@@ -213,25 +226,57 @@ class LaneWriter {
   };
 
   static constexpr std::size_t kPrefetchAhead = 2048;
+  /// The first unit behind the lane's header.
+  static constexpr std::uint64_t kBegin = sizeof(memory::LaneHeader) >> limits::kUnitShift;
 
-  std::uint64_t units_of(std::size_t bytes) const noexcept { return (bytes + unit_mask_) >> unit_shift_; }
-  Remembered<A>& at(std::uint64_t frame) noexcept { return book_[frame & book_mask_]; }
+  Remembered<A>& at(std::uint64_t entry) noexcept { return book_[entry & book_mask_]; }
 
-  /// Is there contiguous room? Moves next_ to the lane's start if that is where it is, and end_ along.
+  void remember(const Remembered<A>& entry) noexcept {
+    at(last_++) = entry;
+    same_from_ = last_;
+  }
+
+  std::uint32_t next_place() const noexcept { return first_place_ + static_cast<std::uint32_t>(next_); }
+
+  [[gnu::always_inline]] void begin_run(std::uint64_t units, Ledger<A>& ledger,
+                                        std::uint64_t offset) noexcept {
+    if (&ledger != run_ledger_) same_from_ = last_;
+    run_ledger_ = &ledger;
+    ledger.run_units = units;
+    at(last_++) = {.ledger = &ledger,
+                   .offset = offset,
+                   .place = Remembered<A>::place_of(next_, units, Remembered<A>::State::published)};
+  }
+
+  /// Frames of the run that `entry` is.
+  std::uint64_t frames(std::uint64_t entry) noexcept {
+    const Remembered<A>& run = at(entry);
+    const std::uint64_t following = entry + 1 == last_ ? next_ : at(entry + 1).unit();
+    const std::uint64_t end =
+        following > run.unit() ? following : units_;  // the lane's end, if it went round
+    return (end - run.unit()) / run.units();
+  }
+
+  /// Is there contiguous room? Moves next_ to the lane's start if that is where it is, and end_ along. What
+  /// is left at the end is an entry of its own, so that each ends where the next one begins.
   bool fits(std::uint64_t units) noexcept {
-    const std::uint32_t begin = first_ == last_ ? units_ : at(first_).unit();
-    if (first_ == last_) next_ = begin_;
+    const std::uint64_t begin = first_ == last_ ? units_ : at(first_).unit();
+    if (first_ == last_) next_ = kBegin;
     end_ = next_ <= begin ? begin : units_;
     if (units <= end_ - next_) return true;
-    if (next_ <= begin || units > begin - begin_) return false;
-    next_ = begin_;
+    if (next_ <= begin || units > begin - kBegin) return false;
+    if (next_ != units_)
+      remember({.ledger = nullptr,
+                .offset = 0,
+                .place = Remembered<A>::place_of(next_, units_ - next_, Remembered<A>::State::abandoned)});
+    next_ = kBegin;
     end_ = begin;
     return true;
   }
 
   template <class Clock>
   [[gnu::noinline]] Room<A> make_room(std::uint64_t units, LeasePatience<Clock> patience) noexcept {
-    if (units > units_ - begin_) return {};
+    if (units > units_ - kBegin) return {};
     Room<A> result{.status = ReserveStatus::reserved};
     bool freed = false;
     while (result.status == ReserveStatus::reserved && !fits(units)) {
@@ -246,7 +291,7 @@ class LaneWriter {
     return result;
   }
 
-  /// Forgets the oldest frame if its bytes may be overwritten.
+  /// Forgets the oldest entry, or the frames in front of it, if their bytes may be overwritten.
   template <class Clock>
   ReserveStatus free_oldest(LeasePatience<Clock>& patience, bool& freed) noexcept {
     using State = typename Remembered<A>::State;
@@ -255,7 +300,7 @@ class LaneWriter {
     if (frame.state() == State::published) {
       Ledger<A>& ledger = *frame.ledger;
       while (frame.offset >= ledger.safe) {
-        if (!advance(*ledger.partition, ledger.ring, frame.offset + 1, want(frame), ledger.seen))
+        if (!advance(*ledger.partition, ledger.ring, frame.offset + 1, want(), ledger.seen))
           return ReserveStatus::wait_space;
         learn_safe(ledger);
         if (frame.offset >= ledger.safe && !revoke(*ledger.partition, frame.offset, patience))
@@ -272,23 +317,35 @@ class LaneWriter {
   /// Forgets the oldest frame, published into `ledger`'s ring and safe, and all behind it that are so too:
   /// the next reservations find room without coming here.
   void forget_safe(Ledger<A>& ledger) noexcept {
-    first_ = first_ >= run_from_ ? first_unsafe_of_run(ledger.safe) : first_unsafe(ledger);
+    const std::uint64_t beyond =
+        first_ >= same_from_ ? beyond_safe_of_same(ledger.safe) : beyond_safe(ledger);
+    first_ = beyond - 1;  // the last that begins below; all before it end below
+    Remembered<A>& run = at(first_);
+    const std::uint64_t safe = ledger.safe - run.offset;
+    if (safe < frames(first_)) {
+      run.offset += safe;
+      run.place += safe * run.units();
+      return;
+    }
+    first_ = beyond;
+    if (first_ == last_) ledger.run_units = 0;
   }
 
-  std::uint64_t first_unsafe(const Ledger<A>& ledger) noexcept {
+  /// The first entry behind the oldest that does not begin below what is safe in `ledger`'s ring.
+  std::uint64_t beyond_safe(const Ledger<A>& ledger) noexcept {
     std::uint64_t next = first_ + 1;
     while (next != last_) {
-      const Remembered<A>& frame = at(next);
-      if (frame.state() != Remembered<A>::State::published || frame.ledger != &ledger ||
-          frame.offset >= ledger.safe)
+      const Remembered<A>& entry = at(next);
+      if (entry.state() != Remembered<A>::State::published || entry.ledger != &ledger ||
+          entry.offset >= ledger.safe)
         break;
       ++next;
     }
     return next;
   }
 
-  /// The same of frames that all went into one ring: their offsets grow, so halving finds it.
-  std::uint64_t first_unsafe_of_run(std::uint64_t safe) noexcept {
+  /// The same of entries that are all published into one ring: their offsets grow, so halving finds it.
+  std::uint64_t beyond_safe_of_same(std::uint64_t safe) noexcept {
     std::uint64_t next = first_ + 1;
     for (std::uint64_t left = last_ - next; left != 0;) {
       const std::uint64_t half = left / 2;
@@ -299,12 +356,16 @@ class LaneWriter {
     return next;
   }
 
-  /// How far to reclaim at once: an eighth of what is remembered, as far as it lies in the oldest frame's
-  /// ring.
-  std::uint64_t want(const Remembered<A>& frame) noexcept {
-    const Remembered<A>& further = at(first_ + (last_ - first_) / 8);
-    const bool same = further.state() == Remembered<A>::State::published && further.ledger == frame.ledger;
-    return same ? further.offset + 1 : frame.offset + 1;
+  /// How far to reclaim at once for the oldest frame: an eighth of what is remembered, or an eighth of the
+  /// lane if that is one run, as far as it lies in that frame's ring.
+  std::uint64_t want() noexcept {
+    const Remembered<A>& oldest = at(first_);
+    const std::uint64_t further = first_ + (last_ - first_) / 8;
+    if (further == first_)
+      return oldest.offset + std::clamp<std::uint64_t>(units_ / 8 / oldest.units(), 1, frames(first_));
+    const Remembered<A>& run = at(further);
+    const bool same = run.state() == Remembered<A>::State::published && run.ledger == oldest.ledger;
+    return same ? run.offset + 1 : oldest.offset + 1;
   }
 
   static bool nothing_leased(const WaitView<A>& wait) noexcept {
@@ -318,7 +379,7 @@ class LaneWriter {
   /// Scans the leases for the oldest frame and raises its ring's `safe`. What is safe once is safe for ever.
   void learn_safe(Ledger<A>& ledger) noexcept {
     const WaitView<A>& wait = ledger.partition->wait;
-    const bool first = scan_.frame != first_;
+    const bool first = scan_.entry != first_ || scan_.offset != at(first_).offset;
     if (first) {
       // Also when another publisher advanced it (H15). Never a newer value while filtering (H28): a larger
       // one wants a new fence and a full scan. acquire: pairs with advance().
@@ -326,7 +387,7 @@ class LaneWriter {
       // A holder stores its lease, fences, looks at `reclaimed`: either it sees ours, or we see its lease.
       A::fence(std::memory_order_seq_cst);
       if (nothing_leased(wait)) {
-        scan_.frame = Scan::kNone;  // the next look is a first one
+        scan_.entry = Scan::kNone;  // the next look is a first one
         scan_.partition = nullptr;
         ledger.safe = std::max(ledger.safe, scan_.bound);
         return;
@@ -348,7 +409,8 @@ class LaneWriter {
       }
       if (lease_counts(scan_.cells[cell])) safe = std::min(safe, lease_offset(lease));
     }
-    scan_.frame = first_;
+    scan_.entry = first_;
+    scan_.offset = at(first_).offset;
     scan_.partition = ledger.partition;
     ledger.safe = std::max(ledger.safe, safe);
   }
@@ -379,17 +441,14 @@ class LaneWriter {
   std::byte* data_;
   Remembered<A>* book_;
   std::uint64_t book_mask_;
-  std::uint64_t first_ = 0;     ///< handle of the oldest remembered frame
-  std::uint64_t last_ = 0;      ///< handle that the next frame gets
-  std::uint64_t run_from_ = 0;  ///< from this handle on all frames were published into run_ledger_'s ring
-  const Ledger<A>* run_ledger_ = nullptr;
-  std::uint64_t unit_mask_;  ///< bytes of a unit - 1
-  std::uint32_t unit_shift_;
-  std::uint32_t begin_;          ///< the first unit behind the lane's header
-  std::uint32_t next_ = begin_;  ///< unit where the next frame goes, if it fits
-  std::uint32_t end_ = begin_;   ///< units from next_ up to here are free
-  std::uint32_t first_place_;    ///< of unit 0; the unit is in the low bits
-  std::uint32_t units_;          ///< of the lane, its header's included
+  std::uint64_t first_ = 0;                ///< handle of the oldest entry
+  std::uint64_t last_ = 0;                 ///< handle that the next entry gets
+  std::uint64_t same_from_ = 0;            ///< from here on all entries are published into run_ledger_'s ring
+  const Ledger<A>* run_ledger_ = nullptr;  ///< of the newest run
+  std::uint64_t next_ = kBegin;            ///< unit where the next frame goes, if it fits
+  std::uint64_t end_ = kBegin;             ///< units from next_ up to here are free
+  std::uint32_t first_place_;              ///< of unit 0; the unit is in the low bits
+  std::uint64_t units_;                    ///< of the lane, its header's included
   Scan scan_;
 };
 

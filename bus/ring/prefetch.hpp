@@ -13,7 +13,7 @@ inline void prefetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__)
   // GCC turns __builtin_prefetch(at, 1) into a prefetch for reading unless it is told of the CPU; every
   // x86-64 takes this one, those that do not know it as a no-op.
-  asm volatile("prefetchw (%0)" : : "r"(at));
+  asm volatile("prefetchw %a0" : : "p"(at));
 #else
   __builtin_prefetch(at, 1);
 #endif
@@ -23,7 +23,7 @@ inline void prefetch_to_write(const void* at) noexcept {
 inline void prefetch_to_read(const void* at) noexcept {
 #if defined(__x86_64__)
   // A function of nothing but __builtin_prefetch has no effect that GCC 12 knows of: it drops the calls.
-  asm volatile("prefetcht0 (%0)" : : "r"(at));
+  asm volatile("prefetcht0 %a0" : : "p"(at));
 #else
   __builtin_prefetch(at, 0);
 #endif

@@ -26,13 +26,39 @@ struct Ledger {
   const PartitionView<A>* partition = nullptr;
   std::uint64_t seen = 0;  ///< every slot below was seen set
   std::uint64_t safe = 0;  ///< frames at offsets below may be overwritten, for ever
+  std::uint64_t clear =
+      0;  ///< offsets below were granted, and have slots that are free once those before are set
+  typename A::u64* front = nullptr;  ///< the slot of `seen`
+  typename A::u64* end = nullptr;    ///< of the ring's slots
+  std::uint32_t laps = 0;            ///< whole turns of the ring before `seen`
+  /// The run of frames that this publisher's last one belongs to: LaneWriter says what becomes of it. It goes
+  /// on with a frame at `run_place` that takes `run_units` and is committed at `seen`.
+  std::uint32_t run_place = 0;
+  std::uint64_t run_units = 0;  ///< 0 = it is over
 
   /// Enters the ring (RingView::enter()): nothing below its base is of this ring.
   bool enter() noexcept {
     if (!ring.enter()) return false;
-    seen = std::max(seen, ring.base);
     safe = std::max(safe, ring.base);
+    end = ring.slots + ring.size();
+    see(std::max(seen, ring.base));
     return true;
+  }
+
+  /// Others published meanwhile.
+  void see(std::uint64_t offset) noexcept {
+    run_units = 0;
+    seen = offset;
+    front = &ring.slot(offset);
+    laps = ring.laps_before(offset);
+  }
+  /// see(seen + 1), without a shift.
+  void see_next() noexcept {
+    ++seen;
+    if (++front == end) [[unlikely]] {
+      front = ring.slots;
+      ++laps;
+    }
   }
 };
 
@@ -83,56 +109,105 @@ bool make_slots(const Ledger<A>& ledger, std::uint64_t offset) noexcept {
   return advance(*ledger.partition, ring, need, need + ring.size() / kReclaimShare, offset);
 }
 
-/// Commits at `offset` if it is the log end. Without a call.
+/// THE COMMIT, over `word`, which was free for this lap. False: somebody else was quicker.
 template <class A>
-[[gnu::always_inline]] inline Turn commit_at(Ledger<A>& ledger, std::uint32_t place, std::uint64_t offset,
-                                             PublishOutcome& outcome) noexcept {
-  const RingView<A>& ring = ledger.ring;
-  typename A::u64& slot = ring.slot(offset);
-  const std::uint32_t lap = ring.lap(offset);
+[[gnu::always_inline]] inline bool commit_over(std::uint64_t word, typename A::u64& slot,
+                                               std::uint32_t place) noexcept {
+  // release: the frame's bytes come before; seq_cst: a sleeper announces itself, then looks at this slot, we
+  // set it, then look who sleeps (sleep.hpp). Failure learns nothing: the slot is loaded again. If it
+  // succeeds the slot was free all the while: laps do not wrap (H3).
+  return slot.compare_exchange_strong(word, slot_word(slot_lap(word) + 1, place), std::memory_order_seq_cst,
+                                      std::memory_order_relaxed);
+}
+
+/// Tells others of the record below `seen`, and asks for a line that will be wanted before long.
+template <class A>
+[[gnu::always_inline]] inline void note_commit(const Ledger<A>& ledger) noexcept {
+  prefetch_to_write(ledger.front + limits::kCacheLine / sizeof *ledger.front - 1);
+  ledger.ring.tail->store(ledger.seen, std::memory_order_release);  // a hint; pairs with hinted_end()
+}
+
+/// Asks for the slot's line that the next publish() will commit to: before the frame is written, for a reader
+/// that waits has it, and its way back takes as long as the frame's lines.
+template <class A>
+[[gnu::always_inline]] inline void prefetch_commit(const Ledger<A>& ledger) noexcept {
+  prefetch_to_write(ledger.front);
+}
+
+/// Publishes the frame at `place` as publish() does if nothing is in the way: behind this publisher's own
+/// last record there is none, and what it knows of the bounds suffices. Its offset, or kNotPublished: nothing
+/// was done, publish() sees to it.
+template <class A>
+[[gnu::always_inline]] inline std::uint64_t publish_at_once(Ledger<A>& ledger, std::uint32_t place) noexcept {
+  const std::uint64_t offset = ledger.seen;
+  if (offset >= ledger.clear) [[unlikely]]
+    return kNotPublished;
+  // relaxed: a free slot says nothing of others but that trying may be worth while, and the commit checks
+  // that.
+  const std::uint64_t word = ledger.front->load(std::memory_order_relaxed);
+  if (slot_lap(word) != ledger.laps || !commit_over<A>(word, *ledger.front, place)) [[unlikely]]
+    return kNotPublished;
+  ledger.see_next();
+  note_commit(ledger);
+  return offset;
+}
+
+/// Looks how far records may be committed. Both bounds only grow as long as the ring has no fence, and behind
+/// that no CAS succeeds: what was learnt once holds. Turn::further: beyond `offset`.
+template <class A>
+Turn look_how_far(Ledger<A>& ledger, std::uint64_t offset, PublishOutcome& outcome) noexcept {
+  // acquire: pairs with the daemon's release store, made once the grant was persisted.
+  const std::uint64_t granted = ledger.partition->marks.granted->load(std::memory_order_acquire);
+  if (offset >= granted) {
+    outcome = {PublishStatus::wait_granted, FenceReason::unknown, offset};
+    return Turn::settled;
+  }
+  // acquire: pairs with advance(): who reclaimed a slot's record has done with it.
+  const std::uint64_t reclaimed = ledger.ring.reclaimed->load(std::memory_order_acquire);
+  if (offset < reclaimed) return Turn::afresh;
+  // One slot always stays free for the daemon's fence (H27).
+  const std::uint64_t slots_end = reclaimed + ledger.ring.mask;
+  if (offset >= slots_end) return Turn::full;
+  ledger.clear = std::min(granted, slots_end);
+  return Turn::further;
+}
+
+/// Commits at `offset` if it is the log end.
+template <class A>
+Turn commit_at(Ledger<A>& ledger, std::uint32_t place, std::uint64_t offset,
+               PublishOutcome& outcome) noexcept {
+  typename A::u64& slot = ledger.ring.slot(offset);
   // acquire: pairs with the commit: `seen` lets others' bytes be reclaimed, so what they did must be seen.
-  std::uint64_t word = slot.load(std::memory_order_acquire);
-  const std::int32_t ahead = laps_ahead(word, lap);
-  if (ahead != -1) [[unlikely]] {
+  const std::uint64_t word = slot.load(std::memory_order_acquire);
+  if (const std::int32_t ahead = laps_ahead(word, ledger.ring.lap(offset)); ahead != -1) {
     if (ahead > 0) return Turn::afresh;  // we are stale: reclaimed has moved on, so somebody made progress
     if (ahead == 0 && !is_fence(word)) return Turn::further;
     outcome = ahead == 0 ? PublishOutcome{PublishStatus::fenced, fence_reason(word), offset}
                          : PublishOutcome{PublishStatus::corrupt, FenceReason::unknown, offset};
     return Turn::settled;
   }
-  // acquire: pairs with the daemon's release store, made once the grant was persisted.
-  if (offset >= ledger.partition->marks.granted->load(std::memory_order_acquire)) [[unlikely]] {
-    outcome = {PublishStatus::wait_granted, FenceReason::unknown, offset};
-    return Turn::settled;
+  if (offset >= ledger.clear) {
+    const Turn turn = look_how_far(ledger, offset, outcome);
+    if (turn != Turn::further) return turn;
   }
-  // After the slot's load (H3): if the slot is free for this lap, and is not behind `reclaimed`, a full turn
-  // of the ring would have been needed to make this CAS wrong, and the lap would have told. acquire: pairs
-  // with advance().
-  const std::uint64_t reclaimed = ring.reclaimed->load(std::memory_order_acquire);
-  if (offset < reclaimed) [[unlikely]]
-    return Turn::afresh;
-  // One slot always stays free for the daemon's fence (H27).
-  if (offset >= reclaimed + ring.mask) [[unlikely]]
-    return Turn::full;
-  // THE COMMIT. release: the frame's bytes come before; seq_cst: a sleeper announces itself, then looks at
-  // this slot, we set it, then look who sleeps (sleep.hpp). Failure learns nothing: the slot is loaded again.
-  if (!slot.compare_exchange_strong(word, slot_word(lap, place), std::memory_order_seq_cst,
-                                    std::memory_order_relaxed)) [[unlikely]]
-    return Turn::again;
-  ledger.seen = offset + 1;
-  prefetch_to_write(&slot + limits::kCacheLine / sizeof slot);
-  ring.tail->store(offset + 1, std::memory_order_release);  // a hint; pairs with hinted_end()
+  if (!commit_over<A>(word, slot, place)) return Turn::again;
+  if (offset != ledger.seen) ledger.see(offset);
+  ledger.see_next();
+  note_commit(ledger);
   outcome = {PublishStatus::committed, FenceReason::unknown, offset};
   return Turn::settled;
 }
 
-/// From wherever the first look at `offset` led.
+/// Publishes the frame at `place`, whose bytes are in the lane. `ledger` must be entered. Returns only
+/// what the caller must act upon; after wait_* it waits for space (and looks at the partition's state) and
+/// calls again. Source of the algorithm: docs/ring.md.
 template <class A>
-[[gnu::noinline]] PublishOutcome walk_to_end(Ledger<A>& ledger, std::uint32_t place, std::uint64_t offset,
-                                             Turn turn) noexcept {
+[[gnu::noinline]] PublishOutcome publish(Ledger<A>& ledger, std::uint32_t place) noexcept {
   PublishOutcome outcome;
+  std::uint64_t offset = ledger.seen;
   bool hinted = false;
-  while (turn != Turn::settled) {
+  A::restart();
+  for (Turn turn = Turn::again; turn != Turn::settled; turn = commit_at(ledger, place, offset, outcome)) {
     if (turn == Turn::full) {
       if (!make_slots(ledger, offset)) return {PublishStatus::wait_slots, FenceReason::unknown, offset};
       turn = Turn::afresh;
@@ -144,41 +219,7 @@ template <class A>
       offset = turn == Turn::afresh ? hint : std::max(offset, hint);
       hinted = true;
     }
-    turn = commit_at(ledger, place, offset, outcome);
   }
-  return outcome;
-}
-
-/// Asks for the slot's line that the next publish() will commit to: before the frame is written, for a reader
-/// that waits has it, and its way back takes as long as the frame's lines.
-template <class A>
-void prefetch_commit(const Ledger<A>& ledger) noexcept {
-  prefetch_to_write(&ledger.ring.slot(ledger.seen));
-}
-
-/// Publishes the frame at `place` as publish() does if nothing is in the way: no walk, no full ring, no
-/// fence. Its offset, or kNotPublished: nothing was done, publish() sees to it. Where this publisher's last
-/// record was there is often nothing behind it: no need for the hints.
-template <class A>
-[[gnu::always_inline]] inline std::uint64_t publish_at_once(Ledger<A>& ledger, std::uint32_t place) noexcept {
-  A::restart();
-  PublishOutcome outcome;
-  const std::uint64_t offset = ledger.seen;
-  const Turn turn = commit_at(ledger, place, offset, outcome);
-  return turn == Turn::settled && outcome.status == PublishStatus::committed ? offset : kNotPublished;
-}
-
-/// Publishes the frame at `place`, whose bytes are in the lane. `ledger` must be entered. Returns only
-/// what the caller must act upon; after wait_* it waits for space (and looks at the partition's state) and
-/// calls again. Source of the algorithm: docs/ring.md.
-template <class A>
-[[gnu::always_inline]] inline PublishOutcome publish(Ledger<A>& ledger, std::uint32_t place) noexcept {
-  A::restart();
-  const std::uint64_t offset = ledger.seen;  // as in publish_at_once()
-  PublishOutcome outcome;
-  const Turn turn = commit_at(ledger, place, offset, outcome);
-  if (turn != Turn::settled) [[unlikely]]
-    return walk_to_end(ledger, place, offset, turn);
   return outcome;
 }
 

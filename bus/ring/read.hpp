@@ -64,7 +64,7 @@ template <class A, class Resolve>
   found.lane_generation = marks.lane_generation[found.lane].load(std::memory_order_acquire);
   const LaneSpan& lane = resolve(found.lane, found.lane_generation);  // or a value, kept alive
   if (lane.data == nullptr) return Located::unknown_lane;
-  const std::size_t at = std::size_t{place_unit(slot_place(word))} << lane.unit_shift;
+  const std::size_t at = std::size_t{place_unit(slot_place(word))} << limits::kUnitShift;
   if (at < sizeof(memory::LaneHeader) || at >= lane.bytes || lane.bytes - at < sizeof(memory::FrameHeader))
     return Located::impossible;
   room = {lane.data + at, lane.bytes - at};
@@ -200,7 +200,7 @@ template <class A>
   const std::uint64_t word = ring.slot(offset).load(std::memory_order_relaxed);
   const std::uint64_t ahead = ring.slot(offset + kReadAhead).load(std::memory_order_relaxed);
   if (ahead >> limits::kUnitBits != word >> limits::kUnitBits) return false;
-  prefetch_frame(lane.data + (std::size_t{place_unit(slot_place(ahead))} << lane.unit_shift));
+  prefetch_frame(lane.data + (std::size_t{place_unit(slot_place(ahead))} << limits::kUnitShift));
   return true;
 }
 
@@ -227,7 +227,7 @@ template <class A, class Each>
         slot_word(ring.lap(offset), place_word(lane.lane, 0)) >> limits::kUnitBits)
       break;
     if (generation.load(std::memory_order_acquire) != lane.generation) break;
-    const std::size_t at = std::size_t{place_unit(slot_place(word))} << lane.span.unit_shift;
+    const std::size_t at = std::size_t{place_unit(slot_place(word))} << limits::kUnitShift;
     if (at < sizeof(memory::LaneHeader) || at + kBody > lane_bytes) break;
     const std::byte* const frame = lane.span.data + at;
     const auto [place, timestamp, headers_and_key, value] = A::template load_shared<4>(frame);
@@ -282,7 +282,7 @@ const std::byte* behind_last(const PartitionView<A>& partition, const RingView<A
   if (is_fence(word) || locate(partition.marks, word, resolve, found, room) != Located::here ||
       !take_header(partition, word, room, found))
     return nullptr;
-  constexpr std::size_t kUnit = limits::kUnitBytesLeast;  // as of most lanes
+  constexpr std::size_t kUnit = limits::kUnitBytes;
   return room.data() + (sizeof(memory::FrameHeader) + found.body_bytes + kUnit - 1) / kUnit * kUnit;
 }
 

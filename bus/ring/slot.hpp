@@ -1,8 +1,8 @@
 // The words of the ring: slot words, places of frames, lease cells. Pure functions of integers, nothing
 // shared.
 //
-// slot u64  = [lap:32 | lane:12 | unit:20]   0 = never set; lane 0 = a fence, unit = its reason
-// place u32 = [lane:12 | unit:20]            the low half of a slot word; a frame names its own
+// slot u64  = [lap:32 | lane:11 | unit:21]   0 = never set; lane 0 = a fence, unit = its reason
+// place u32 = [lane:11 | unit:21]            the low half of a slot word; a frame names its own
 // lease u64 = [seq:16 | offset + 1:48]       0 = none, all ones = revoked
 #pragma once
 
@@ -71,7 +71,7 @@ constexpr bool lease_counts(std::uint64_t cell) noexcept {
 /// Of a cell that counts.
 constexpr std::uint64_t lease_offset(std::uint64_t cell) noexcept { return (cell & kLeaseOffsetMask) - 1; }
 
-static_assert(slot_word(7, place_word(5, 9)) == 0x0000'0007'0050'0009U);
+static_assert(slot_word(7, place_word(5, 9)) == 0x0000'0007'00a0'0009U);
 static_assert(laps_ahead(0, 1) == -1, "a ring starts with zeros that are right for its first lap");
 static_assert(lease_word(0, 0) != memory::kLeaseNone);
 

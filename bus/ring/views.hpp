@@ -47,9 +47,11 @@ struct RingView {
   }
 
   typename A::u64& slot(std::uint64_t offset) const noexcept { return slots[(offset - base) & mask]; }
-  std::uint32_t lap(std::uint64_t offset) const noexcept {
-    return static_cast<std::uint32_t>((offset - base) >> shift) + 1;
+  /// Whole turns of the ring before `offset`.
+  std::uint32_t laps_before(std::uint64_t offset) const noexcept {
+    return static_cast<std::uint32_t>((offset - base) >> shift);
   }
+  std::uint32_t lap(std::uint64_t offset) const noexcept { return laps_before(offset) + 1; }
 };
 
 /// What the daemon says about one partition. Memory that only the daemon writes.
@@ -108,11 +110,10 @@ struct PartitionView {
   std::uint32_t number = 0;
 };
 
-/// Somebody's lane as a reader sees it: where it is mapped, and the size and unit that the daemon gave.
+/// Somebody's lane as a reader sees it: where it is mapped, and the size that the daemon gave.
 struct LaneSpan {
   const std::byte* data = nullptr;
   std::size_t bytes = 0;
-  std::uint32_t unit_shift = 6;  ///< log2 of the unit
 };
 
 using Ring = RingView<memory::StdAtomics>;

@@ -2,6 +2,7 @@
 //
 // Lines go from the read buffer straight into lane memory, in batches of bounded size. What was read is
 // published at once: a line typed at a terminal or written by `tail -f` does not wait for others.
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <iostream>
@@ -99,6 +100,8 @@ std::chrono::milliseconds timeout_of(const Pub& options) {
       std::chrono::duration<double>(options.timeout_s));
 }
 
+std::chrono::milliseconds patience_of(const Pub& options) { return std::max(kPatience, timeout_of(options)); }
+
 PublisherOptions publisher_options(const Pub& options) {
   PublisherOptions wanted;
   wanted.max_block = timeout_of(options);
@@ -178,8 +181,8 @@ int publish_whole(const Pub& options, const Input& input, Bus bus) {
 
 int run(const Pub& options, const std::string& socket) {
   const Input input = open_input(options.file);
-  if (options.whole) return publish_whole(options, input, connect_to(socket));
-  return LinePublisher(options, connect_to(socket)).run(input);
+  if (options.whole) return publish_whole(options, input, connect_to(socket, patience_of(options)));
+  return LinePublisher(options, connect_to(socket, patience_of(options))).run(input);
 }
 
 }  // namespace busway::cli

@@ -1,6 +1,7 @@
 // The commands. Each returns an exit status; failures are thrown (busway::Error, UsageError, OutputClosed).
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include <busway/busway.hpp>
@@ -9,8 +10,11 @@
 
 namespace busway::cli {
 
-/// A session with the daemon; `socket` empty: the library's default.
-Bus connect_to(const std::string& socket);
+/// How long a command waits for a daemon that is being started, again and again if need be.
+inline constexpr std::chrono::milliseconds kPatience{30'000};
+
+/// A session with the daemon; `socket` empty: the library's default. `patience`: for each request.
+Bus connect_to(const std::string& socket, std::chrono::milliseconds patience = kPatience);
 
 int run(const TopicCreate& options, const std::string& socket);
 int run(const TopicList& options, const std::string& socket);

@@ -80,10 +80,10 @@ Scenario retiring(Scenario scenario) {
   scenario.shape.retires = true;
   return scenario;
 }
-Scenario roomy(Scenario scenario, std::uint32_t slots, std::uint32_t units) {
-  scenario.name += ", " + std::to_string(slots) + " slots, " + std::to_string(units) + " units";
+Scenario roomy(Scenario scenario, std::uint32_t slots, std::uint32_t rooms) {
+  scenario.name += ", " + std::to_string(slots) + " slots, " + std::to_string(rooms) + " rooms";
   scenario.shape.slots = slots;
-  scenario.shape.units = units;
+  scenario.shape.rooms = rooms;
   return scenario;
 }
 Scenario batched(Scenario scenario) {

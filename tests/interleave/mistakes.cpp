@@ -84,9 +84,9 @@ void weakens(List& list, const char* name, const char* breaks, const At& at, std
 constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
 
 void publishing(List& list) {
-  const At commit{"commit_at", Place::slot, Op::cas};
+  const At commit{"commit_over", Place::slot, Op::cas};
   const At start{"hinted_end", Place::reclaimed, Op::load};
-  const At recheck{"commit_at", Place::reclaimed, Op::load};
+  const At recheck{"look_how_far", Place::reclaimed, Op::load};
   answers(list, "the walk starts at the hint alone", "H4", start, [](auto, const Past&) { return 0; });
   alters(list, "the lap is one too high", "a slot word names its offset", commit,
          [](Access& access, const Past&) { access.operand += std::uint64_t{1} << 32; });
@@ -106,7 +106,7 @@ void publishing(List& list) {
             return std::max(reclaimed, offset);
           });
   answers(list, "`granted` is not asked", "no offset at or above `granted`",
-          {"commit_at", Place::granted, Op::load}, [](auto, const Past&) { return kHuge; });
+          {"look_how_far", Place::granted, Op::load}, [](auto, const Past&) { return kHuge; });
 }
 
 void reclaiming(List& list) {
@@ -203,7 +203,7 @@ void ordering(List& list) {
   const auto relaxed = std::memory_order_relaxed;
   const auto acquire = std::memory_order_acquire;
   const auto acq_rel = std::memory_order_acq_rel;
-  const At commit{"commit_at", Place::slot, Op::cas};
+  const At commit{"commit_over", Place::slot, Op::cas};
   const char* const bytes = "what a reader accepts is what was committed";
   const char* const corrupt = "C4";
   const char* const lease = "nobody overwrites under a lease";
@@ -212,7 +212,7 @@ void ordering(List& list) {
   weakens(list, "the walk's hint is loaded relaxed", corrupt, {"hinted_end", Place::tail, Op::load}, relaxed);
   weakens(list, "the walk's `reclaimed` is loaded relaxed", corrupt,
           {"hinted_end", Place::reclaimed, Op::load}, relaxed);
-  weakens(list, "the hint is stored relaxed", corrupt, {"commit_at", Place::tail, Op::store}, relaxed);
+  weakens(list, "the hint is stored relaxed", corrupt, {"note_commit", Place::tail, Op::store}, relaxed);
   weakens(list, "moving `reclaimed` does not release", corrupt,
           {"advance", Place::reclaimed, Op::cas, 0, kPublisher}, acquire);
   weakens(list, "the reader's slot is loaded relaxed", bytes, {"look_at", Place::slot, Op::load, 0, kReader},

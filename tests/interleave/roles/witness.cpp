@@ -57,8 +57,8 @@ void Witness<Memory>::record_committed(Notes& notes, const Memory& memory, std::
   require(id > notes.last[publisher], "a publisher's records were committed twice or out of order");
   notes.last[publisher] = static_cast<std::uint8_t>(id);
   notes.committed[offset] = static_cast<std::uint8_t>(id);
-  notes.frames[publisher - 1][unit] = static_cast<std::uint8_t>(offset + 1);
-  notes.rings_of[(publisher - 1) * 8 + unit] = static_cast<std::uint8_t>(ring);
+  notes.frames[publisher - 1][unit / 2] = static_cast<std::uint8_t>(offset + 1);
+  notes.rings_of[(publisher - 1) * 8 + unit / 2] = static_cast<std::uint8_t>(ring);
   notes.end = static_cast<std::uint8_t>(offset + 1);
 }
 
@@ -84,10 +84,10 @@ void Witness<Memory>::reclaimed_moved(Notes& notes, const Memory& memory, const 
 template <class Memory>
 void Witness<Memory>::frame_begun(const Notes& notes, const Memory& memory, const Access& access) const {
   const Locations::Location& cell = world_->locations[access.location];
-  const std::uint32_t unit = cell.index / 2U;
-  const std::uint8_t held = notes.frames[cell.owner - 1U][unit];
+  const std::uint32_t room = cell.index / 2U;
+  const std::uint8_t held = notes.frames[cell.owner - 1U][room];
   if (held == 0) return;
-  const std::uint32_t ring = notes.rings_of[(cell.owner - 1U) * 8U + unit];
+  const std::uint32_t ring = notes.rings_of[(cell.owner - 1U) * 8U + room];
   require(memory.newest(world_->rings[ring].reclaimed->location()) >= held,
           "a frame was overwritten that is not reclaimed");
 }

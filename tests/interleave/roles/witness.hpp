@@ -51,7 +51,7 @@ class Witness {
     std::array<std::uint8_t, kOffsetsMost> committed{};  ///< offset -> record id
     std::array<std::uint8_t, kLanesMost + 1> last{};     ///< publisher -> its last record id
     std::array<std::array<std::uint8_t, 8>, kLanesMost>
-        frames{};                                         ///< unit -> 1 + offset committed last from there
+        frames{};                                         ///< room -> 1 + offset committed last from there
     std::array<std::uint8_t, kLanesMost * 8> rings_of{};  ///< likewise -> its ring
     std::array<std::uint8_t, 2> fences{};                 ///< ring -> 1 + place
     std::uint8_t end = 0;                                 ///< of the log

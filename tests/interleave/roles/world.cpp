@@ -96,11 +96,11 @@ void World::add_wait() {
 }
 
 void World::add_lanes() {
-  if (shape.publishers > kLanesMost || shape.publishers * shape.units * 2 > Checked::kLaneCells)
+  if (shape.publishers > kLanesMost || shape.publishers * shape.rooms * 2 > Checked::kLaneCells)
     throw std::length_error("more lanes than the scenarios have room for");
   for (std::uint32_t lane = 1; lane <= shape.publishers; ++lane)
-    for (std::uint32_t cell = 2; cell < shape.units * 2; ++cell) {
-      const std::size_t at = std::size_t{lane - 1} * shape.units * 2 + cell;
+    for (std::uint32_t cell = 2; cell < shape.rooms * 2; ++cell) {
+      const std::size_t at = std::size_t{lane - 1} * shape.rooms * 2 + cell;
       Checked::lane_locations[at] = locations.add(Place::frame, static_cast<std::uint8_t>(lane),
                                                   static_cast<std::uint8_t>(cell), 0, kReader | kWorker);
     }
@@ -110,7 +110,7 @@ ring::LaneSpan World::resolve(std::uint32_t lane, std::uint32_t generation) cons
   const bool known = shape.retires ? lane == 1 && (generation == 1 || generation == 2)
                                    : lane >= 1 && lane <= shape.publishers && generation == 1;
   if (!known) return {};
-  return {.data = lane_data(publisher_of(lane, generation)), .bytes = lane_bytes(), .unit_shift = kUnitShift};
+  return {.data = lane_data(publisher_of(lane, generation)), .bytes = lane_bytes()};
 }
 
 }  // namespace busway::interleave

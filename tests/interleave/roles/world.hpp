@@ -20,7 +20,7 @@ struct Shape {
   std::uint32_t next_slots = 0;  ///< of the second; 0 = there is none
   std::uint32_t publishers = 2;
   std::array<std::uint32_t, 2> records{2, 2};  ///< of each publisher
-  std::uint32_t units = 2;                     ///< of each lane, the header's included
+  std::uint32_t rooms = 2;                     ///< for frames in each lane, the header's included
   std::uint32_t leases = 0;                    ///< cells
   std::uint32_t lease_batch = 1;               ///< offsets looked at under one lease, at most 2
   std::uint32_t lease_tries = 0;               ///< then the reader copies; 0 = it never gives up
@@ -34,7 +34,8 @@ struct Shape {
   std::uint64_t granted = 0;  ///< so many offsets ahead of what is drained; 0 = all
 };
 
-inline constexpr std::uint32_t kUnitShift = 6;
+/// What a frame of the cast takes, and the lane's header: two units.
+inline constexpr std::size_t kFrameBytes = 2 * limits::kUnitBytes;
 inline constexpr std::uint32_t kLanesMost = 2;
 inline constexpr std::uint32_t kOffsetsMost = 12;
 
@@ -68,13 +69,13 @@ struct World {
     return shape.retires ? generation : lane;
   }
   std::byte* lane_data(std::uint32_t publisher) const noexcept {
-    return Checked::lane_space + std::size_t{publisher - 1} * (std::size_t{shape.units} << kUnitShift);
+    return Checked::lane_space + std::size_t{publisher - 1} * lane_bytes();
   }
-  std::size_t lane_bytes() const noexcept { return std::size_t{shape.units} << kUnitShift; }
+  std::size_t lane_bytes() const noexcept { return shape.rooms * kFrameBytes; }
   ring::LaneSpan resolve(std::uint32_t lane, std::uint32_t generation) const noexcept;
-  /// The location of the first cell of a unit.
+  /// The location of a unit: one cell.
   std::uint8_t frame_location(std::uint32_t publisher, std::uint32_t unit) const noexcept {
-    return Checked::lane_locations[(std::size_t{publisher - 1} * shape.units + unit) * 2];
+    return Checked::lane_locations[std::size_t{publisher - 1} * shape.rooms * 2 + unit];
   }
 
  private:

@@ -54,8 +54,8 @@ inline std::vector<Reply> replies() {
       Attached{AttachmentId{1}, TopicId{2}, some_uuid(), 4, memory::Storage::memory, 511, 63,
                some_settings()},
       Rings{{{0, Generation{1}, 4096}, {1, Generation{2}, 16384}}, true},
-      Lanes{{{LaneId{1}, Generation{1}, 65536, 64}, {LaneId{2}, Generation{7}, 262144, 64}}, false},
-      Lane{{LaneId{3}, Generation{1}, 65536, 64}},
+      Lanes{{{LaneId{1}, Generation{1}, 65536}, {LaneId{2}, Generation{7}, 262144}}, false},
+      Lane{{LaneId{3}, Generation{1}, 65536}},
       Segments{{{0, 100, true}, {100, Offset{1} << 48, false}}},
       OffsetFound{17, 1'700'000'000'000},
       StatsPage{{{"topic.orders.published", "12"}, {"session.3.lanes", "1"}}, false},
@@ -64,7 +64,7 @@ inline std::vector<Reply> replies() {
 }
 
 inline std::vector<Notice> notices() {
-  return {LaneOffer{TopicId{1}, {LaneId{3}, Generation{1}, 65536, 64}},
+  return {LaneOffer{TopicId{1}, {LaneId{3}, Generation{1}, 65536}},
           RingOffer{TopicId{1}, {0, Generation{2}, 16384}}, TopicGone{TopicId{1}, some_uuid()}, Stopping{},
           ErrorReply{errc::limit_reached, "no more sessions"}};
 }
@@ -112,7 +112,7 @@ inline std::vector<Reply> largest_replies() {
           Attached{AttachmentId{1}, TopicId{1}, some_uuid(), 1024, memory::Storage::logged, 1, 1,
                    most_settings()},
           Rings{std::vector<RingInfo>(kRingsPerPage, {1, Generation{1}, 1}), true},
-          Lanes{std::vector<LaneInfo>(kLanesPerPage, {LaneId{1}, Generation{1}, 1, 1}), true},
+          Lanes{std::vector<LaneInfo>(kLanesPerPage, {LaneId{1}, Generation{1}, 1}), true},
           Segments{std::vector<SegmentInfo>(kSegmentsPerPage, {1, 2, true})},
           StatsPage{many(kStatsPerPage, kStatNameMost, kStatValueMost), true},
           DaemonDescription{std::string(kVersionTextMost, 'v'), some_uuid(), 1, 1, 1, 1,

@@ -110,7 +110,7 @@ class TestHandler : public RequestHandler {
     return ctl::Lane{{LaneId{1}}};  // forgets its descriptor
   }
   Answer<ctl::Lane> new_lane(const SessionInfo&, const ctl::NewLane&) override {
-    Answer<ctl::Lane> answer(ctl::Lane{{LaneId{1}, Generation{1}, 65536, 64}});
+    Answer<ctl::Lane> answer(ctl::Lane{{LaneId{1}, Generation{1}, 65536}});
     answer.lend(bells_.get());
     return answer;
   }

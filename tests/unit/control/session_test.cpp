@@ -174,6 +174,8 @@ TEST_F(Session, ADaemonThatDoesNotAnswerRunsIntoTheDeadline) {
   listen();
   const Error error = error_of([&] { ctl::ClientSession({.socket = path_}, Deadline::after(20ms)); });
   EXPECT_EQ(error.error(), errc::deadline_exceeded);
+  EXPECT_NE(error.sentence().find("its worker is stopped, or ends as often as it is started"),
+            std::string::npos);
 }
 
 TEST_F(Session, ARefusalAtHelloIsThrown) {

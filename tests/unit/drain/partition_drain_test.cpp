@@ -41,7 +41,7 @@ TEST_F(PartitionDrainTest, SkipsFramesThatDoNotCheckOutAndKeepsEverybodyElses) {
                      [](memory::FrameHeader& h) { h.headers_bytes = 3; }),  // "spo" is no list of headers
       commit(*liar, 0),                                                     // the lane's own header
       commit(*liar, 1),                                                     // within it
-      commit(*liar, limits::kLaneBytesFirst / limits::kUnitBytesLeast),     // beyond the lane
+      commit(*liar, limits::kLaneBytesFirst / limits::kUnitBytes),          // beyond the lane
   };
   publish(*honest, 3, "after");
   drain_all();

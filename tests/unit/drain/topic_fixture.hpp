@@ -102,7 +102,7 @@ class TopicFixture : public ::testing::Test {
   /// A lane in the test's eyes: cells of a line each, the first of them its header's.
   static constexpr std::size_t kCellBytes = limits::kCacheLine;
   static constexpr std::uint32_t unit_of(std::uint32_t cell) {
-    return static_cast<std::uint32_t>(cell * kCellBytes / limits::kUnitBytesLeast);
+    return static_cast<std::uint32_t>(cell * kCellBytes / limits::kUnitBytes);
   }
 
   /// Commits whatever lies at `unit` of the lane.

@@ -66,9 +66,9 @@ struct TestLane {
   TestLane(std::uint32_t lane_id, std::uint32_t lane_generation, std::size_t bytes)
       : id(lane_id),
         generation(lane_generation),
-        region(make_region(memory::Kind::lane, bytes, lane_generation, bytes / 64)),
-        book(ring::LaneWriter<Atomics>::book_size(bytes, 6)),
-        writer(lane_id, region->as<std::byte>(), bytes, 6, book) {}
+        region(make_region(memory::Kind::lane, bytes, lane_generation, bytes / limits::kUnitBytes)),
+        book(ring::LaneWriter<Atomics>::book_size(bytes)),
+        writer(lane_id, region->as<std::byte>(), bytes, book) {}
   std::uint32_t id;
   std::uint32_t generation;
   std::shared_ptr<Region> region;
@@ -278,9 +278,7 @@ class ReaderTest : public ::testing::Test, protected Source {
     const auto found = lanes_.find(lane);
     if (found == lanes_.end() || found->second->generation != generation) return {};
     const TestLane& known = *found->second;
-    return {.span = {.data = known.region->as<const std::byte>(),
-                     .bytes = known.region->bytes(),
-                     .unit_shift = 6},
+    return {.span = {.data = known.region->as<const std::byte>(), .bytes = known.region->bytes()},
             .keep = known.region};
   }
   std::vector<OpenSegment> segments(std::uint32_t, std::uint64_t offset) override {

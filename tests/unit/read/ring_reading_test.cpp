@@ -101,7 +101,7 @@ TEST_F(RingReading, SkipsAndCountsFramesThatDoNotCheckOut) {
   start_ring();
   publish_many(3);
   // The second record's frame now claims to be of another partition.
-  auto* frame = lanes_[1]->region->as<std::byte>() + std::size_t{lanes_[1]->writer.oldest(1).unit()} * 64;
+  auto* frame = lanes_[1]->region->as<std::byte>() + lanes_[1]->writer.oldest(1).unit() * limits::kUnitBytes;
   reinterpret_cast<memory::FrameHeader*>(frame)->partition = 7;
   auto reader = make_reader();
   EXPECT_EQ(read_all(reader), "0:r0 2:r2");
@@ -111,7 +111,7 @@ TEST_F(RingReading, SkipsAndCountsFramesThatDoNotCheckOut) {
 TEST_F(RingReading, DoesNotReadBeyondALanesEnd) {
   start_ring();
   publish_many(2);
-  auto* frame = lanes_[1]->region->as<std::byte>() + std::size_t{lanes_[1]->writer.oldest(0).unit()} * 64;
+  auto* frame = lanes_[1]->region->as<std::byte>() + lanes_[1]->writer.oldest(0).unit() * limits::kUnitBytes;
   reinterpret_cast<memory::FrameHeader*>(frame)->value_bytes = 0x7fffffff;
   auto reader = make_reader();
   EXPECT_EQ(read_all(reader), "1:r1");

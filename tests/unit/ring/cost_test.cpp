@@ -71,7 +71,7 @@ class PublishCost : public ::testing::Test {
     EXPECT_EQ(room.status, ReserveStatus::reserved);
     const PublishOutcome outcome = publish(ledger_, room.place);
     EXPECT_EQ(outcome.status, PublishStatus::committed);
-    lane_.take_published(64, ledger_, outcome.offset);
+    lane_.take(room.units, ledger_, outcome.offset);
     wake_all(SleepersView<Counted>{&sleepers_, 1}, [](std::uint32_t) { FAIL() << "nobody sleeps"; });
     EXPECT_FALSE(mark_dirty<Counted>(dirty_, 1, daemon_asleep_));
     return cost;
@@ -103,8 +103,8 @@ class PublishCost : public ::testing::Test {
                           .seen = 0,
                           .safe = 0};
   alignas(64) std::array<std::byte, 64 * 64> bytes_{};
-  std::array<Remembered<Counted>, 64> book_;
-  LaneWriter<Counted> lane_{1, bytes_.data(), bytes_.size(), 6, book_};
+  std::array<Remembered<Counted>, 128> book_;
+  LaneWriter<Counted> lane_{1, bytes_.data(), bytes_.size(), book_};
 };
 
 TEST_F(PublishCost, IsOneLockedInstructionWithNobodyAsleep) {

@@ -36,6 +36,9 @@ inline memory::Identity identity_of(memory::Kind kind, std::uint32_t part, std::
           .item_count = items};
 }
 
+/// What the frame of a short value takes: two units.
+inline constexpr std::size_t kRoomBytes = 2 * limits::kUnitBytes;
+
 /// A ring's memory with its view.
 struct RingMemory {
   memory::Region region;
@@ -76,15 +79,15 @@ class Topic {
   }
   Ring& ring(std::size_t nth_newest = 0) { return rings_[rings_.size() - 1 - nth_newest]->view; }
 
-  /// A lane of `units` of 64 bytes, known to every reader.
-  const LaneSpan& add_lane(std::size_t units) {
-    const std::size_t bytes = units * 64;
+  /// A lane of so many rooms, its header's included, known to every reader.
+  const LaneSpan& add_lane(std::size_t rooms) {
+    const std::size_t bytes = rooms * kRoomBytes;
     lanes_.push_back(memory::Region::create("lane", bytes));
     const auto id = static_cast<std::uint32_t>(lanes_.size());
     lanes_.back().as<memory::LaneHeader>()->identity =
-        identity_of(memory::Kind::lane, id, 1, bytes, 64, units);
+        identity_of(memory::Kind::lane, id, 1, bytes, limits::kUnitBytes, bytes / limits::kUnitBytes);
     partition.marks.lane_generation[id].store(1, std::memory_order_release);
-    spans_[id] = {.data = lanes_.back().as<std::byte>(), .bytes = bytes, .unit_shift = 6};
+    spans_[id] = {.data = lanes_.back().as<std::byte>(), .bytes = bytes};
     return spans_[id];
   }
   std::uint32_t lanes() const { return static_cast<std::uint32_t>(lanes_.size()); }
@@ -117,19 +120,19 @@ struct TestClock {
 /// A publisher with a lane of its own, publishing values without key and headers.
 class Publisher {
  public:
-  Publisher(Topic& topic, std::size_t lane_units)
+  Publisher(Topic& topic, std::size_t lane_rooms)
       : topic_(&topic),
-        span_(topic.add_lane(lane_units)),
-        book_(StdLane::book_size(span_.bytes, 6)),
-        lane(topic.lanes(), topic.lane_data(topic.lanes()), span_.bytes, 6, book_) {
+        span_(topic.add_lane(lane_rooms)),
+        book_(StdLane::book_size(span_.bytes)),
+        lane(topic.lanes(), topic.lane_data(topic.lanes()), span_.bytes, book_) {
     enter_newest_ring();
   }
 
   void enter_newest_ring() {
     Ring& ring = topic_->ring();
     ring.enter();
-    ledgers.push_back(std::make_unique<StdLedger>(
-        StdLedger{.ring = ring, .partition = &topic_->partition, .seen = ring.base, .safe = ring.base}));
+    ledgers.push_back(std::make_unique<StdLedger>(StdLedger{.ring = ring, .partition = &topic_->partition}));
+    ledgers.back()->enter();
   }
 
   Reservation<StdAtomics> reserve(std::size_t value_bytes) {
@@ -143,7 +146,19 @@ class Publisher {
                           LeasePatience<TestClock>{.now_ns = {&now_ns}, .timeout_ns = lease_timeout_ns});
   }
 
-  void fill(const Reservation<StdAtomics>& at, const std::string& value) {
+  /// Publishes as a client does who has nothing to wait for: takes no more room than for a record that is
+  /// out.
+  PublishOutcome stream(const std::string& value) {
+    const Room<StdAtomics> room = find_room(value.size());
+    if (room.status != ReserveStatus::reserved) return {PublishStatus::wait_slots, FenceReason::unknown, 0};
+    fill(room, value);
+    const PublishOutcome outcome = ring::publish(*ledgers.back(), room.place);
+    if (outcome.status == PublishStatus::committed) lane.take(room.units, *ledgers.back(), outcome.offset);
+    return outcome;
+  }
+
+  template <class At>
+  void fill(const At& at, const std::string& value) {
     const memory::FrameHeader header{.place = at.place,
                                      .partition = 0,
                                      .timestamp_ms = 0,
