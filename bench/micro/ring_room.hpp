@@ -26,13 +26,16 @@ class alignas(2 * limits::kCacheLine) RingWriter {
   RingWriter(RingRoom& room, std::size_t lane_bytes)
       : partition_(room.topic.partition), publisher_(room.topic, lane_bytes / ring::test::kRoomBytes) {}
 
+  /// As a client does: at once, or walking.
   void publish(const std::string& value) noexcept {
     ring::test::StdLedger& ledger = *publisher_.ledgers.back();
+    ring::prefetch_commit(ledger);
     auto room = publisher_.find_room(value.size());
     while (room.status != ring::ReserveStatus::reserved) [[unlikely]] {
         pause_as_streaming();
         room = publisher_.find_room(value.size());
       }
+    publisher_.lane.take(room.units, ledger, ledger.seen);
     ring::put_header<memory::StdAtomics>(room.data, {.place = room.place,
                                                      .partition = 0,
                                                      .timestamp_ms = 0,
@@ -42,16 +45,22 @@ class alignas(2 * limits::kCacheLine) RingWriter {
                                                      .reserved = 0});
     ring::put_bytes<memory::StdAtomics>(room.data + sizeof(memory::FrameHeader),
                                         reinterpret_cast<const std::byte*>(value.data()), value.size());
-    ring::PublishOutcome outcome = ring::publish(ledger, room.place);
-    while (outcome.status != ring::PublishStatus::committed) [[unlikely]] {
-        pause_as_streaming();
-        outcome = ring::publish(ledger, room.place);
-      }
-    publisher_.lane.take(room.units, ledger, outcome.offset);
+    if (ring::publish_at_once(ledger, room.place) == ring::kNotPublished) [[unlikely]]
+      publish_walking(room, ledger);
     waker_.wake(partition_.wait.records);
   }
 
  private:
+  void publish_walking(const ring::Room<memory::StdAtomics>& room, ring::test::StdLedger& ledger) noexcept {
+    publisher_.lane.give_back(room.units, ledger);
+    ring::PublishOutcome outcome = ring::publish(ledger, room.place);
+    while (outcome.status != ring::PublishStatus::committed) {
+      pause_as_streaming();
+      outcome = ring::publish(ledger, room.place);
+    }
+    publisher_.lane.take(room.units, ledger, outcome.offset);
+  }
+
   const ring::Partition& partition_;
   ring::test::Publisher publisher_;
   memory::MarksHeader marks_{};  // for the waker: nobody sleeps
