@@ -100,7 +100,9 @@ std::chrono::milliseconds timeout_of(const Pub& options) {
       std::chrono::duration<double>(options.timeout_s));
 }
 
-std::chrono::milliseconds patience_of(const Pub& options) { return std::max(kPatience, timeout_of(options)); }
+std::chrono::milliseconds patience_of(const Pub& options) {
+  return std::max(kConnectPatience, timeout_of(options));
+}
 
 PublisherOptions publisher_options(const Pub& options) {
   PublisherOptions wanted;

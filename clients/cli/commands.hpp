@@ -11,10 +11,10 @@
 namespace busway::cli {
 
 /// How long a command waits for a daemon that is being started, again and again if need be.
-inline constexpr std::chrono::milliseconds kPatience{30'000};
+inline constexpr std::chrono::milliseconds kConnectPatience{30'000};
 
 /// A session with the daemon; `socket` empty: the library's default. `patience`: for each request.
-Bus connect_to(const std::string& socket, std::chrono::milliseconds patience = kPatience);
+Bus connect_to(const std::string& socket, std::chrono::milliseconds patience = kConnectPatience);
 
 int run(const TopicCreate& options, const std::string& socket);
 int run(const TopicList& options, const std::string& socket);
