@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "bus/base/clock.hpp"
+#include "bus/log/names.hpp"
 #include "daemon/logging.hpp"
 #include "daemon/retention.hpp"
 
@@ -56,6 +58,25 @@ Topic::Opened Topic::open_log(std::uint32_t partition, const RecoveryOptions& op
   opened.log = std::make_unique<PartitionLog>(services_.store, partitions_[partition].ordinal, config_,
                                               std::move(recovered), directory(partition));
   return opened;
+}
+
+/// What can be told of the log of a partition that nobody has attached since the daemon started, without
+/// opening it. A directory or file that cannot be looked at counts nothing: whoever attaches learns why.
+void Topic::count_files(std::uint32_t partition) {
+  Partition& state = partitions_[partition];
+  if (std::exchange(state.counted, true)) return;
+  FileSystem& files = services_.store.files;
+  std::vector<std::string> names;
+  if (files.list(directory(partition), names) != 0) return;
+  for (const std::string& name : names) {
+    const auto segment = log::parse_segment_file_name(name);
+    if (!segment || segment->kind != log::SegmentFile::log) continue;
+    if (state.segments++ == 0) state.log_start = std::max(state.log_start, Offset{segment->base_offset});
+    const int fd = files.open(directory(partition) + "/" + name, OpenMode::read);
+    if (fd < 0) continue;
+    state.log_bytes += static_cast<std::uint64_t>(std::max<std::int64_t>(files.size(fd), 0));
+    files.close(fd);
+  }
 }
 
 Topic::Opened Topic::open_cold(std::uint32_t partition) {
@@ -249,6 +270,7 @@ bool Topic::close_logs() {
         state.log_start = state.files->segments.log_start();
         state.log_bytes = state.files->segments.bytes();
         state.segments = static_cast<std::uint32_t>(state.files->segments.snapshot().size());
+        state.counted = true;
       }
       drains[p].reset();
       if (!end) {
@@ -377,6 +399,7 @@ void Topic::apply_retention(std::int64_t now_ms) {
 }
 
 control::PartitionDescription Topic::describe(std::uint32_t partition) {
+  if (!warm() && logged()) count_files(partition);
   const Partition& state = partitions_[partition];
   control::PartitionDescription about{.partition = partition,
                                       .log_start = state.log_start,

@@ -114,6 +114,7 @@ class Topic {
     Offset log_end = 0;
     std::uint64_t log_bytes = 0;
     std::uint32_t segments = 0;
+    bool counted = false;  ///< these two are known
   };
   struct Opened {
     std::unique_ptr<PartitionLog> log;
@@ -124,6 +125,7 @@ class Topic {
   std::string directory(std::uint32_t partition) const;
   Opened open_log(std::uint32_t partition, const RecoveryOptions& options);
   Opened open_cold(std::uint32_t partition);
+  void count_files(std::uint32_t partition);
   Opened take_up_log(std::uint32_t partition, int kept_segment_fd);
   void report(const RecoveredLog& recovered) const;
   /// Persists grants `ahead` of where the partitions start, and their epochs; durable on return.

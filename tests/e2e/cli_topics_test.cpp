@@ -60,6 +60,22 @@ TEST_F(Topics, OutliveACleanStopAndAKill) {
   EXPECT_EQ(describe("orders")["partitions"].size(), 2u);
 }
 
+TEST_F(Topics, AreDescribedThoughNobodyAttachedThemSinceTheStart) {
+  daemon.ok({"topic", "create", "orders", "--config", "segment.bytes=1048576"});
+  const std::string line(1000, 'x');
+  std::string lines;
+  for (int i = 0; i < 3000; ++i) lines += line + "\n";
+  daemon.ok({"pub", "orders", "--durable"}, lines);
+  EXPECT_EQ(daemon.stop(), 0);
+  daemon.start();
+  const json orders = describe("orders")["partitions"][0];
+  EXPECT_EQ(orders["state"], "cold");
+  EXPECT_EQ(orders["log_end"], 3000);
+  EXPECT_GE(orders["segments"], 3);
+  EXPECT_GT(orders["log_bytes"], 3'000'000);
+  EXPECT_EQ(describe("orders")["partitions"][0], orders) << "counted once";
+}
+
 TEST_F(Topics, AreNotCreatedByAccident) {
   const std::string complaint = daemon.fails({"pub", "ordres"}, "x\n");
   EXPECT_NE(complaint.find("ordres"), std::string::npos) << complaint;
