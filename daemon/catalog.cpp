@@ -6,6 +6,8 @@
 #include "bus/base/clock.hpp"
 #include "bus/log/names.hpp"
 #include "daemon/acl.hpp"
+#include "daemon/logging.hpp"
+#include "daemon/retention.hpp"
 
 namespace busway::daemon {
 namespace {
@@ -18,6 +20,37 @@ bool reserved_name(const std::string& name) { return name.starts_with("__busway"
 Catalog::Catalog(Services& services, int bells_fd)
     : services_(services), bells_fd_(bells_fd), started_ms_(precise_unix_ms()) {
   for (const auto& [name, metadata] : services_.metadata.state()) add_topic(name, metadata);
+  sweep_data_directory();
+}
+
+/// What a daemon that was killed while it deleted a topic left behind goes; logs of no topic are told of.
+void Catalog::sweep_data_directory() {
+  FileSystem& files = services_.store.files;
+  std::vector<std::string> names;
+  check_file(files.list(services_.data.path(), names), "cannot list", services_.data.path());
+  for (const std::string& name : names) {
+    const std::string path = services_.data.path() + "/" + name;
+    if (name.ends_with(kDeletedSuffix)) {
+      services_.store.janitor.submit([&files, path] { remove_tree(files, path); });
+      continue;
+    }
+    const auto partition = log::parse_partition_directory(name);
+    if (partition && !topics_.contains(partition->topic) && !reserved_name(partition->topic))
+      log_warning("directory " + path + " belongs to no topic: remove it, or move it elsewhere");
+  }
+}
+
+/// A log that is there though its topic is not (copied there, or left by a crash) is not the new topic's,
+/// whose recovery would cut it off.
+void Catalog::set_orphans_aside(const std::string& name, const TopicMetadata& metadata) {
+  for (std::uint32_t p = 0; p < metadata.partitions; ++p) {
+    const std::string directory = services_.data.partition_path(name, p);
+    const std::string aside =
+        set_aside(services_.store.files, directory, metadata.uuid.text(), kOrphanSuffix);
+    if (!aside.empty())
+      log_warning("directory " + directory + " was there before topic " + name +
+                  " was created: it is kept as " + aside);
+  }
 }
 
 Topic& Catalog::add_topic(const std::string& name, const TopicMetadata& metadata) {
@@ -62,6 +95,7 @@ void Catalog::make_topic(const std::string& name, std::uint32_t partitions, cons
   parse_topic_config(name, settings, services_.config.topic_defaults);
   TopicMetadata metadata{.uuid = Uuid::random(), .partitions = partitions, .settings = settings, .state = {}};
   metadata.state.resize(partitions);
+  set_orphans_aside(name, metadata);
   services_.metadata.append({TopicSet{name, metadata.uuid, partitions, settings}});
   add_topic(name, metadata);
 }

@@ -60,8 +60,9 @@ RetentionResult apply_retention(PartitionFiles& files, const TopicConfig& config
   return result;
 }
 
-std::string set_aside(FileSystem& file_system, const std::string& directory, const std::string& unique) {
-  std::string aside = directory + "." + unique + std::string(kDeletedSuffix);
+std::string set_aside(FileSystem& file_system, const std::string& directory, const std::string& unique,
+                      std::string_view suffix) {
+  std::string aside = directory + "." + unique + std::string(suffix);
   const int renamed = file_system.rename(directory, aside);
   if (renamed == -ENOENT) return {};
   check_file(renamed, "cannot rename", directory);

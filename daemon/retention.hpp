@@ -37,9 +37,13 @@ RetentionResult apply_retention(PartitionFiles& files, const TopicConfig& config
 /// Suffix of a partition directory whose topic is deleted.
 inline constexpr std::string_view kDeletedSuffix = ".deleted";
 
+/// Suffix of one that was there when a topic of that name was created, and belonged to none. It is kept.
+inline constexpr std::string_view kOrphanSuffix = ".orphan";
+
 /// Takes a partition's directory out of the way: renamed on return, durably, so that a new topic may have the
-/// name. Returns the new path, for remove_tree() on the janitor. Empty when there was no such directory.
-std::string set_aside(FileSystem& file_system, const std::string& directory, const std::string& unique);
+/// name. Returns the new path. Empty when there was no such directory.
+std::string set_aside(FileSystem& file_system, const std::string& directory, const std::string& unique,
+                      std::string_view suffix);
 /// Truncates and unlinks every file of a directory, then the directory. Missing files are fine.
 void remove_tree(FileSystem& file_system, const std::string& directory);
 

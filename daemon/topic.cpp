@@ -307,7 +307,7 @@ void Topic::destroy() {
     release_warmth();
   }
   for (std::uint32_t p = 0; logged() && p < partitions(); ++p) {
-    const std::string aside = set_aside(services_.store.files, directory(p), uuid_.text());
+    const std::string aside = set_aside(services_.store.files, directory(p), uuid_.text(), kDeletedSuffix);
     if (aside.empty()) continue;
     services_.store.janitor.submit([&files = services_.store.files, aside] { remove_tree(files, aside); });
   }

@@ -1,4 +1,7 @@
 // Topics, from a shell.
+#include <filesystem>
+#include <fstream>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -74,6 +77,33 @@ TEST_F(Topics, AreDescribedThoughNobodyAttachedThemSinceTheStart) {
   EXPECT_GE(orders["segments"], 3);
   EXPECT_GT(orders["log_bytes"], 3'000'000);
   EXPECT_EQ(describe("orders")["partitions"][0], orders) << "counted once";
+}
+
+TEST_F(Topics, DoNotTakeOverALogThatIsThereAlready) {
+  namespace fs = std::filesystem;
+  daemon.ok({"topic", "create", "orders"});
+  daemon.ok({"pub", "orders", "--durable"}, "an order\n");
+  EXPECT_EQ(daemon.stop(), 0);
+  fs::copy(daemon.partition("orders"), daemon.partition("copied"));
+  fs::create_directory(daemon.data() / "old-0.1234.deleted");
+  std::ofstream(daemon.data() / "old-0.1234.deleted" / "00000000000000000000.log") << "left";
+  daemon.start();
+  EXPECT_NE(daemon.words().find("copied-0 belongs to no topic"), std::string::npos) << daemon.words();
+
+  daemon.ok({"topic", "create", "copied"});
+  daemon.ok({"pub", "copied"}, "another\n");
+  EXPECT_EQ(daemon.ok({"sub", "copied", "--from", "earliest", "-e"}), "another\n");
+  std::string kept;
+  for (const auto& entry : fs::directory_iterator(daemon.data()))
+    if (entry.path().extension() == ".orphan") kept = entry.path();
+  ASSERT_NE(kept, "");
+  EXPECT_NE(daemon.words().find("it is kept as " + kept), std::string::npos) << daemon.words();
+  EXPECT_GT(fs::file_size(fs::path(kept) / "00000000000000000000.log"), 0U);
+
+  EXPECT_EQ(daemon.stop(), 0);  // what it had begun is done
+  EXPECT_FALSE(fs::exists(daemon.data() / "old-0.1234.deleted"))
+      << "a deletion that a crash interrupted goes on";
+  daemon.start();
 }
 
 TEST_F(Topics, AreNotCreatedByAccident) {

@@ -153,14 +153,14 @@ TEST_F(RetentionTest, what_a_crash_left_below_the_log_start_is_removed) {
 
 TEST_F(RetentionTest, a_deleted_partition_is_out_of_the_way_at_once) {
   ASSERT_EQ(story_->close(), 0);
-  const std::string aside = set_aside(files_, directory_, "1234");
+  const std::string aside = set_aside(files_, directory_, "1234", kDeletedSuffix);
   EXPECT_FALSE(std::filesystem::exists(directory_));
   EXPECT_TRUE(std::filesystem::exists(aside));
   EXPECT_TRUE(aside.ends_with(kDeletedSuffix));
   remove_tree(files_, aside);
   EXPECT_FALSE(std::filesystem::exists(aside));
   remove_tree(files_, aside);
-  EXPECT_EQ(set_aside(files_, directory_, "1234"), "");
+  EXPECT_EQ(set_aside(files_, directory_, "1234", kDeletedSuffix), "");
 }
 
 }  // namespace
