@@ -245,6 +245,7 @@ class PublisherCore {
   void learn_lease_timeout() noexcept;
 
   // publisher_errors.cpp
+  static std::string held_up_by(const PartitionSeat& seat);
   [[noreturn]] void fail(errc code, std::size_t payload, std::int64_t partition) const;
   [[noreturn]] void fail(errc code, const NewRecord& record) const;
 

@@ -14,6 +14,18 @@ std::string cause_of(const PartitionSeat& seat) {
 
 }  // namespace
 
+/// Whom a full ring waits for: the daemon, or a subscriber.
+std::string PublisherCore::held_up_by(const PartitionSeat& seat) {
+  if (seat.partition.reclaim == ring::Reclaim::block)
+    return ": overflow=block, and a subscriber does not read on";
+  const std::uint64_t end = seat.published_end();
+  // relaxed: for a person.
+  const std::uint64_t written = seat.partition.marks.written->load(std::memory_order_relaxed);
+  if (seat.partition.reclaim != ring::Reclaim::logged || written >= end) return "";
+  return ": the daemon has written what is below offset " + std::to_string(written) + ", " +
+         std::to_string(end - written) + " records behind; it is stopped, or its disk is slow";
+}
+
 void PublisherCore::fail(errc code, const NewRecord& record) const {
   const std::size_t payload = encoded_headers_bytes(record.headers) + record.key.size() + record.value.size();
   std::int64_t partition = sticky_;
@@ -41,7 +53,8 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
       throw Error(code, topic + " has no partition " + std::to_string(partition) +
                             ": it has partitions 0 to " + std::to_string(partitions_ - 1));
     case errc::deadline_exceeded:
-      throw Error(code, no_room + "; the record was not published");
+      throw Error(code,
+                  no_room + (known ? held_up_by(seats_[partition]) : "") + "; the record was not published");
     case errc::no_daemon:
       throw Error(code, no_room + ", and no daemon answers at " + core_->socket_path() +
                             ": start it; the record was not published");

@@ -1,5 +1,6 @@
 // Publishers and subscribers that outlive their daemon: the same objects go on when it is back.
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <future>
 #include <set>
@@ -207,6 +208,26 @@ TEST_F(ClientRestart, ReceiptsAnswerForAServiceThatWasStopped) {
   stop_and_start();
   receipt.wait_durable();
   EXPECT_TRUE(receipt.is_durable());
+}
+
+TEST_F(ClientRestart, AWorkerThatIsStoppedIsNamedWhenThereIsNoMoreRoom) {
+  Bus bus = connect();
+  bus.create_topic("t");
+  auto publisher = bus.publisher("t", {.max_block = 200ms});
+  publisher.publish({.value = "v"});
+  const pid_t worker = daemon_.worker();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  std::string complaint;
+  while (complaint.empty()) {
+    try {
+      publisher.publish({.value = "v"});
+    } catch (const Error& error) {
+      complaint = error.sentence();
+    }
+  }
+  ASSERT_EQ(::kill(worker, SIGCONT), 0);
+  EXPECT_NE(complaint.find("the daemon has written what is below offset "), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find("it is stopped, or its disk is slow"), std::string::npos) << complaint;
 }
 
 TEST_F(ClientRestart, APublisherThatNeedsNothingOfTheDaemonNoticesThatItCrashed) {
