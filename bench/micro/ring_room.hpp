@@ -35,7 +35,7 @@ class alignas(2 * limits::kCacheLine) RingWriter {
         pause_as_streaming();
         room = publisher_.find_room(value.size());
       }
-    publisher_.lane.take(room.units, ledger, ledger.seen);
+    publisher_.lane.take_to_commit(room.units, ledger);
     ring::put_header<memory::StdAtomics>(room.data, {.place = room.place,
                                                      .partition = 0,
                                                      .timestamp_ms = 0,

@@ -5,6 +5,7 @@
 
 #include "bus/client/header_encoding.hpp"
 #include "bus/client/publisher_core.hpp"
+#include "bus/ring/frame.hpp"
 #include "bus/wait/futex.hpp"
 
 namespace busway::client {
@@ -63,16 +64,19 @@ void PublisherCore::take_up(std::unique_ptr<Berth> berth) {
   waker_ = here_->link->waker();
   logged_ = here_->link->logged();
   partitions_ = here_->link->partitions();
+  several_partitions_ = partitions_ != 1;
   stick_to(sticky_ % partitions_);
   unwoken_.clear();
   unwoken_.reserve(partitions_);
-  learn_lease_timeout();
+  learn_settings();
 }
 
-void PublisherCore::learn_lease_timeout() noexcept {
-  // relaxed: a setting, altered at any time.
+void PublisherCore::learn_settings() noexcept {
+  // relaxed, both: a setting, altered at any time.
   const std::uint64_t ms = marks_->lease_timeout_ms.load(std::memory_order_relaxed);
   lease_timeout_ns_ = static_cast<std::int64_t>(std::min(ms, kLeaseTimeoutMost)) * 1'000'000;
+  const std::uint64_t most = marks_->max_message_bytes.load(std::memory_order_relaxed);
+  short_most_ = std::min<std::uint64_t>(most, ring::kShortMost);
 }
 
 void PublisherCore::add_lane(Berth& berth, std::uint64_t least_record_bytes, const Deadline& deadline) {

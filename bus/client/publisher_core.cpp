@@ -72,7 +72,7 @@ errc PublisherCore::choose_partition(BytesView key, std::optional<std::int32_t> 
     partition = static_cast<std::uint32_t>(*wanted);
     return partition < partitions_ ? errc::ok : errc::invalid_partition;
   }
-  const bool by_key = !key.is_null() && partitions_ != 1;
+  const bool by_key = !key.is_null() && several_partitions_;
   partition = by_key ? partition_of_key(key.data(), key.size(), partitions_) : sticky_;
   return errc::ok;
 }
@@ -145,10 +145,11 @@ inline bool PublisherCore::unattended_for_long() noexcept {
 /// May this record be published without a call? Murmur2 is one.
 template <PublisherCore::Way way>
 [[gnu::always_inline]] inline bool PublisherCore::is_short(const NewRecord& record) const noexcept {
-  if (!record.headers.empty() || record.value.size() > ring::kShortMost) return false;
-  if constexpr (way == Way::keyless) return true;
-  const bool by_key = !record.key.is_null() && partitions_ != 1 && !record.partition;
-  return !by_key && record.key.size() <= ring::kShortMost;
+  if (!record.headers.empty()) return false;
+  if constexpr (way == Way::keyless) return record.value.size() <= short_most_;
+  const bool by_key = !record.key.is_null() && several_partitions_ && !record.partition;
+  return !by_key && record.key.size() <= short_most_ &&
+         record.key.size() + record.value.size() <= short_most_;
 }
 
 /// Everything but waking for a short record, if nothing is in the way: no want of room, no fence, no restart,
@@ -163,9 +164,6 @@ template <PublisherCore::Way way, bool kClock>
   constexpr BytesView kNoKey;
   const BytesView& key = way == Way::keyless ? kNoKey : record.key;
   const std::size_t payload = key.size() + record.value.size();
-  // relaxed: a limit, altered at any time.
-  if (payload > marks_->max_message_bytes.load(std::memory_order_relaxed)) [[unlikely]]
-    return {};
   PartitionSeat* seat = sticky_seat_;
   if (record.partition) [[unlikely]] {
     const auto partition = static_cast<std::uint32_t>(*record.partition);
@@ -181,7 +179,7 @@ template <PublisherCore::Way way, bool kClock>
     return {};
   const auto room = writer.room_at_hand(units);
   // Before the commit: what would have to be remembered over it takes more than giving back what fails.
-  writer.take(units, seat->ring->ledger, seat->ring->ledger.seen);
+  writer.take_to_commit(units, seat->ring->ledger);
   put_frame<way>({.data = room.data, .place = room.place, .partition = seat->partition.number},
                  {.key = key,
                   .value = record.value,
@@ -195,7 +193,7 @@ template <PublisherCore::Way way, bool kClock>
         seat->ring->ledger);
     return {};
   }
-  if (partitions_ != 1) [[unlikely]]
+  if (several_partitions_) [[unlikely]]
     count_sticky(key.size() + record.value.size());
   return {.seat = seat, .offset = offset};
 }
@@ -205,7 +203,7 @@ template <PublisherCore::Way way, bool kClock>
                                                                           std::int64_t now) noexcept {
   const std::size_t headers_bytes = record.headers.empty() ? 0 : encoded_headers_bytes(record.headers);
   const std::size_t payload = headers_bytes + record.key.size() + record.value.size();
-  // relaxed: as above.
+  // relaxed: a limit, altered at any time.
   if (payload > std::min(marks_->max_message_bytes.load(std::memory_order_relaxed), kPayloadMost)) return {};
   std::uint32_t partition = 0;
   if (choose_partition(record.key, record.partition, partition) != errc::ok) return {};
@@ -282,10 +280,11 @@ template <PublisherCore::Way way, bool kClock>
 template <PublisherCore::Way way, bool kClock>
 Position PublisherCore::publish_usual(const NewRecord& record) {
   std::int64_t now = 0;
-  if constexpr (kClock) now = now_ms();
-  // relaxed: a hint; who acts on it takes locks.
-  if (kClock ? attendance_due(now) : stale_->load(std::memory_order_relaxed)) [[unlikely]]
-    return publish_in_full(record);
+  if constexpr (kClock) {
+    now = now_ms();
+    if (attendance_due(now)) [[unlikely]]
+      return publish_in_full(record);
+  }
   const Straight published = publish_at_once<way, kClock>(record, now);
   if (published.seat == nullptr) [[unlikely]]
     return publish_in_full(record);

@@ -192,7 +192,7 @@ class PublisherCore {
   errc choose_partition(BytesView key, std::optional<std::int32_t> wanted,
                         std::uint32_t& partition) const noexcept;
   void count_sticky(std::size_t bytes) noexcept {
-    if (partitions_ == 1) return;
+    if (!several_partitions_) return;
     sticky_bytes_ += bytes;
     if (sticky_bytes_ < kStickyBytes) return;
     sticky_bytes_ = 0;
@@ -242,7 +242,7 @@ class PublisherCore {
   errc carry_over(Frame& frame, Patience& patience);
   static void forget_rings(const Berth& berth, PartitionSeat& seat, const RingSeat* but) noexcept;
   void settle() noexcept;
-  void learn_lease_timeout() noexcept;
+  void learn_settings() noexcept;
 
   // publisher_errors.cpp
   static std::string held_up_by(const PartitionSeat& seat);
@@ -266,6 +266,9 @@ class PublisherCore {
   std::int64_t lease_timeout_ns_ = 0;
   bool unsettled_ = false;  ///< there is something that will no longer be needed
   bool logged_ = true;
+  bool several_partitions_ = false;
+  /// Bytes of key and value of a record that is short: ring::kShortMost, unless max.message.bytes is less.
+  std::size_t short_most_ = 0;
   bool precise_time_ = false;
 #ifndef NDEBUG
   mutable std::thread::id thread_{};

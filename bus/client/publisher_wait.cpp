@@ -29,7 +29,7 @@ PublisherCore::Patience::Waiting& PublisherCore::begin_waiting(Patience& patienc
     patience.waiting.emplace(Patience::Waiting{.deadline = Deadline::after(options_.max_block),
                                                .spinner = wait::Spinner(options_.spin, wait::Pace::steady),
                                                .backoff = wait::sleep_backoff()});
-  learn_lease_timeout();
+  learn_settings();
   return *patience.waiting;
 }
 
@@ -49,6 +49,7 @@ errc PublisherCore::judge_state(std::uint32_t partition) const noexcept {
 
 errc PublisherCore::attend(std::int64_t now, Patience& patience) {
   attended_ms_ = now;
+  learn_settings();
   if (unsettled_) settle();
   core_->tend(kAttendFor);
   return here_->link->stale() ? move_berth(patience) : errc::ok;

@@ -133,16 +133,20 @@ class LaneWriter {
             .blocker = nullptr};
   }
 
-  /// Takes the room that was just given for a frame of `units`, which is committed at `offset` of `ledger`'s
-  /// ring, or is about to be: give_back() if it was not.
-  [[gnu::always_inline]] void take(std::uint64_t units, Ledger<A>& ledger, std::uint64_t offset) noexcept {
+  /// Takes the room that was just given for a frame of `units`, which was committed at `offset` of `ledger`'s
+  /// ring.
+  void take(std::uint64_t units, Ledger<A>& ledger, std::uint64_t offset) noexcept {
     const std::uint32_t place = next_place();
-    // The ledger must be the newest run's: its place may be of a lane that has gone, whose number this one
-    // got.
-    if (&ledger != run_ledger_ || place != ledger.run_place || units != ledger.run_units) [[unlikely]]
-      begin_run(units, ledger, offset);
-    ledger.run_place = place + static_cast<std::uint32_t>(units);
-    next_ += units;
+    if (!goes_on(place, units, ledger)) begin_run(units, ledger, offset);
+    move_on(place, units, ledger);
+  }
+
+  /// The same for a frame that is about to be committed at ledger.seen: give_back() if it was not.
+  [[gnu::always_inline]] void take_to_commit(std::uint64_t units, Ledger<A>& ledger) noexcept {
+    const std::uint32_t place = next_place();
+    if (!goes_on(place, units, ledger)) [[unlikely]]
+      begin_run(units, ledger, ledger.seen);
+    move_on(place, units, ledger);
   }
 
   /// The frame that was taken last, of `units`, was not committed in `ledger`'s ring.
@@ -237,6 +241,20 @@ class LaneWriter {
   }
 
   std::uint32_t next_place() const noexcept { return first_place_ + static_cast<std::uint32_t>(next_); }
+
+  /// Is a frame of `units` at `place`, where there is room, one more of the newest run's? The ledger must be
+  /// that run's: its place may be of a lane that has gone, whose number this one got.
+  [[gnu::always_inline]] bool goes_on(std::uint32_t place, std::uint64_t units,
+                                      const Ledger<A>& ledger) const noexcept {
+    if (&ledger != run_ledger_ || place != ledger.run_place || units != ledger.run_units) [[unlikely]]
+      return false;
+    return true;
+  }
+
+  [[gnu::always_inline]] void move_on(std::uint32_t place, std::uint64_t units, Ledger<A>& ledger) noexcept {
+    ledger.run_place = place + static_cast<std::uint32_t>(units);
+    next_ += units;
+  }
 
   [[gnu::always_inline]] void begin_run(std::uint64_t units, Ledger<A>& ledger,
                                         std::uint64_t offset) noexcept {

@@ -274,7 +274,7 @@ TEST(LaneRuns, TakesBackAFrameThatWasNotCommitted) {
   for (const std::size_t size :
        {std::size_t{1}, rooms(2).size()}) {  // in the run, and one that begins an entry
     const auto room = ann.find_room(size);
-    ann.lane.take(room.units, ledger, ledger.seen);
+    ann.lane.take_to_commit(room.units, ledger);
     ann.lane.give_back(room.units, ledger);
     EXPECT_EQ(ann.find_room(size).place, room.place);
     EXPECT_EQ(ann.lane.remembered(), 1U);
@@ -356,7 +356,7 @@ TEST(LaneRuns, WhateverIsPublishedHoweverNothingIsOverwrittenTooEarly) {
       } else if (what == 13) {
         const auto room = ann.find_room(rooms(usual).size());
         if (room.status != ReserveStatus::reserved) continue;
-        ann.lane.take(room.units, ledger, ledger.seen);
+        ann.lane.take_to_commit(room.units, ledger);
         ann.lane.give_back(room.units, ledger);
       } else {
         topic.write_up_to(
