@@ -20,10 +20,24 @@ bool reserved_name(const std::string& name) { return name.starts_with("__busway"
 Catalog::Catalog(Services& services, int bells_fd)
     : services_(services), bells_fd_(bells_fd), started_ms_(precise_unix_ms()) {
   for (const auto& [name, metadata] : services_.metadata.state()) add_topic(name, metadata);
+  go_on_with_deletions();
   sweep_data_directory();
 }
 
-/// What a daemon that was killed while it deleted a topic left behind goes; logs of no topic are told of.
+/// Of topics that were deleted just before a daemon was killed. One of the same name was created only after
+/// the directories of the old one had gone.
+void Catalog::go_on_with_deletions() {
+  std::vector<MetadataChange> done;
+  for (const DeletionSet& deletion : services_.metadata.deletions()) {
+    for (std::uint32_t p = 0; p < deletion.partitions && !topics_.contains(deletion.name); ++p)
+      set_aside(services_.store.files, services_.data.partition_path(deletion.name, p), deletion.topic.text(),
+                kDeletedSuffix);
+    done.emplace_back(DeletionDone{deletion.topic});
+  }
+  if (!done.empty()) services_.metadata.append(std::move(done));
+}
+
+/// What was on its way out goes; logs of no topic are told of.
 void Catalog::sweep_data_directory() {
   FileSystem& files = services_.store.files;
   std::vector<std::string> names;
@@ -40,7 +54,7 @@ void Catalog::sweep_data_directory() {
   }
 }
 
-/// A log that is there though its topic is not (copied there, or left by a crash) is not the new topic's,
+/// A log that is there though its topic is not (somebody copied it there) is not the new topic's,
 /// whose recovery would cut it off.
 void Catalog::set_orphans_aside(const std::string& name, const TopicMetadata& metadata) {
   for (std::uint32_t p = 0; p < metadata.partitions; ++p) {
@@ -120,8 +134,10 @@ Answer<control::Ok> Catalog::alter_topic(const SessionInfo& session, const contr
 Answer<control::Ok> Catalog::delete_topic(const SessionInfo& session, const control::DeleteTopic& request) {
   require(session, request.name, Right::admin);
   Topic& topic = topic_named(request.name);
-  services_.metadata.append({TopicDeleted{topic.name()}});
+  services_.metadata.append(
+      {TopicDeleted{topic.name()}, DeletionSet{topic.uuid(), topic.name(), topic.partitions()}});
   topic.destroy();
+  services_.metadata.queue({DeletionDone{topic.uuid()}}, [](int) {});  // if that fails it is done once more
   server_->notify_all(control::TopicGone{static_cast<control::TopicId>(topic.id()), topic.uuid()});
   by_id_.erase(topic.id());
   topics_.erase(request.name);

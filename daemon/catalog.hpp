@@ -113,6 +113,7 @@ class Catalog final : public RequestHandler, private DrainReports::Receiver {
   void on_active_segment(std::uint32_t ordinal, Offset base, const std::string& path) override;
 
   Topic& add_topic(const std::string& name, const TopicMetadata& metadata);
+  void go_on_with_deletions();
   void sweep_data_directory();
   void set_orphans_aside(const std::string& name, const TopicMetadata& metadata);
   void make_topic(const std::string& name, std::uint32_t partitions, const Settings& settings);

@@ -39,7 +39,7 @@ struct MetadataLog::Core {
   }
 
   void load();
-  int begin_file(const MetadataState& state);
+  int begin_file(const MetadataTable& of);
   void commit(std::vector<Request> requests);
   int make_durable(const std::vector<MetadataChange>& changes);
   int begin_anew(const std::vector<MetadataChange>& changes, Offset at);
@@ -85,7 +85,7 @@ void MetadataLog::Core::load() {
     table = std::move(loaded.table);
     next_offset = loaded.next_offset;
   }
-  if (const int error = begin_file(table.state()); error != 0) {
+  if (const int error = begin_file(table); error != 0) {
     throw_errno("cannot begin a new metadata log in " + directory, error);
   }
   for (const std::string& name : names) {
@@ -97,9 +97,10 @@ void MetadataLog::Core::load() {
   sync_directory(files, directory);
 }
 
-/// A new file with this state takes the place of the present one. 0 or errno; then the present one stays.
-int MetadataLog::Core::begin_file(const MetadataState& state) {
-  const EncodedMetadata snapshot = encode_snapshot(state, next_offset);
+/// A new file with what is in this table takes the place of the present one. 0 or errno; then the present one
+/// stays.
+int MetadataLog::Core::begin_file(const MetadataTable& of) {
+  const EncodedMetadata snapshot = encode_snapshot(of, next_offset);
   const std::string to = path(next_offset);
   const std::string aside = to + ".new";
   const int fd = files.open(aside, OpenMode::open_always);
@@ -149,7 +150,7 @@ int MetadataLog::Core::make_durable(const std::vector<MetadataChange>& changes) 
     for (const MetadataChange& change : changes) table.apply(change);
   }
   // If that does not work out the present file is as good as before.
-  if (position >= begin_anew_at && begin_file(table.state()) != 0) begin_anew_at *= 2;
+  if (position >= begin_anew_at && begin_file(table) != 0) begin_anew_at *= 2;
   return 0;
 }
 
@@ -159,7 +160,7 @@ int MetadataLog::Core::begin_anew(const std::vector<MetadataChange>& changes, Of
   MetadataTable next = table;  // written by this thread alone
   for (const MetadataChange& change : changes) next.apply(change);
   next_offset = at;
-  if (const int error = begin_file(next.state()); error != 0) return failed = error;
+  if (const int error = begin_file(next); error != 0) return failed = error;
   const std::lock_guard lock(mutex);
   table = std::move(next);
   return 0;
@@ -214,6 +215,13 @@ MetadataLog::~MetadataLog() {
 MetadataState MetadataLog::state() const {
   const std::lock_guard lock(core_->mutex);
   return core_->table.state();
+}
+
+std::vector<DeletionSet> MetadataLog::deletions() const {
+  const std::lock_guard lock(core_->mutex);
+  std::vector<DeletionSet> all;
+  for (const auto& [uuid, deletion] : core_->table.deletions()) all.push_back(deletion);
+  return all;
 }
 
 void MetadataLog::append(std::vector<MetadataChange> changes) {

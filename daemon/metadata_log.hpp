@@ -6,6 +6,8 @@
 //   topic/<name>             {"uuid":"...","partitions":4,"settings":{"retention.ms":"86400000"}}
 //   topic/<name>             no value (tombstone): deleted
 //   partition/<uuid>/<n>     {"granted":65536,"epoch":0}
+//   deletion/<uuid>          {"name":"...","partitions":4}: of a deleted topic whose directories may be there
+//   deletion/<uuid>          no value: they have gone
 // A batch holds the changes that were committed together: all of it counts, or nothing.
 //
 // Model: the file begins with a snapshot of everything in one batch; changes follow. Each start, and any file
@@ -61,13 +63,24 @@ struct TopicSet {
 struct TopicDeleted {
   std::string name;
 };
+/// Of a deleted topic, whose directories may still be there: committed with the deletion, so that whoever
+/// starts next goes on with it.
+struct DeletionSet {
+  Uuid topic;
+  std::string name;
+  std::uint32_t partitions = 0;
+  friend bool operator==(const DeletionSet&, const DeletionSet&) = default;
+};
+struct DeletionDone {
+  Uuid topic;
+};
 /// Ignored if no topic has this uuid any more.
 struct PartitionSet {
   Uuid topic;
   std::uint32_t partition = 0;
   PartitionMetadata state;
 };
-using MetadataChange = std::variant<TopicSet, TopicDeleted, PartitionSet>;
+using MetadataChange = std::variant<TopicSet, TopicDeleted, DeletionSet, DeletionDone, PartitionSet>;
 
 class MetadataLog {
  public:
@@ -92,6 +105,8 @@ class MetadataLog {
 
   /// Everything that is durable now.
   MetadataState state() const;
+  /// Likewise: deletions that are not known to be done.
+  std::vector<DeletionSet> deletions() const;
 
   /// Durable on return, all of it or nothing. Throws errc::io, errc::disk_full.
   void append(std::vector<MetadataChange> changes);

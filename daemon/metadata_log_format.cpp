@@ -20,6 +20,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kTopicKey = "topic/";
 constexpr std::string_view kPartitionKey = "partition/";
+constexpr std::string_view kDeletionKey = "deletion/";
 constexpr std::string_view kFormatKey = "format";
 constexpr int kFormat = 1;
 
@@ -50,6 +51,15 @@ Entry entry_of(const TopicSet& set) {
 
 Entry entry_of(const TopicDeleted& deleted) { return {std::string(kTopicKey) + deleted.name, std::nullopt}; }
 
+Entry entry_of(const DeletionSet& set) {
+  const Json value{{"name", set.name}, {"partitions", set.partitions}};
+  return {std::string(kDeletionKey) + set.topic.text(), value.dump()};
+}
+
+Entry entry_of(const DeletionDone& done) {
+  return {std::string(kDeletionKey) + done.topic.text(), std::nullopt};
+}
+
 Entry entry_of(const PartitionSet& set) {
   const Json value{{"granted", set.state.granted}, {"epoch", raw(set.state.epoch)}};
   return {std::string(kPartitionKey) + set.topic.text() + "/" + std::to_string(set.partition), value.dump()};
@@ -64,6 +74,21 @@ TopicSet topic_of(std::string_view name, const Json& value) {
   set.partitions = value.at("partitions").get<std::uint32_t>();
   if (set.partitions > limits::kPartitionsPerTopic) throw Error(errc::corrupt, "a topic's partitions");
   set.settings = value.at("settings").get<std::map<std::string, std::string>>();
+  return set;
+}
+
+Uuid deleted_topic(std::string_view uuid) {
+  const auto topic = parse_uuid(uuid);
+  if (!topic) throw Error(errc::corrupt, "a deletion's key is malformed");
+  return *topic;
+}
+
+DeletionSet deletion_of(std::string_view uuid, const Json& value) {
+  DeletionSet set;
+  set.topic = deleted_topic(uuid);
+  set.name = value.at("name").get<std::string>();
+  set.partitions = value.at("partitions").get<std::uint32_t>();
+  if (set.partitions > limits::kPartitionsPerTopic) throw Error(errc::corrupt, "a deletion's partitions");
   return set;
 }
 
@@ -95,7 +120,10 @@ void apply_record(MetadataTable& table, std::string_view key, const log::Bytes& 
   if (key.starts_with(kTopicKey) && text.is_null()) {
     return table.apply(TopicDeleted{std::string(key.substr(kTopicKey.size()))});
   }
+  if (key.starts_with(kDeletionKey) && text.is_null())
+    return table.apply(DeletionDone{deleted_topic(key.substr(kDeletionKey.size()))});
   const Json value = Json::parse(text.text());
+  if (key.starts_with(kDeletionKey)) return table.apply(deletion_of(key.substr(kDeletionKey.size()), value));
   if (key == kFormatKey) return check_format(value);
   if (key.starts_with(kTopicKey)) return table.apply(topic_of(key.substr(kTopicKey.size()), value));
   if (key.starts_with(kPartitionKey)) {
@@ -172,6 +200,10 @@ void MetadataTable::apply_one(const TopicDeleted& deleted) {
   state_.erase(found);
 }
 
+void MetadataTable::apply_one(const DeletionSet& set) { deletions_[set.topic] = set; }
+
+void MetadataTable::apply_one(const DeletionDone& done) { deletions_.erase(done.topic); }
+
 void MetadataTable::apply_one(const PartitionSet& set) {
   const auto name = names_.find(set.topic);
   if (name == names_.end()) return;
@@ -188,10 +220,11 @@ EncodedMetadata encode_changes(std::span<const MetadataChange> changes, Offset b
   return encode(entries, base_offset);
 }
 
-EncodedMetadata encode_snapshot(const MetadataState& state, Offset base_offset) {
+EncodedMetadata encode_snapshot(const MetadataTable& table, Offset base_offset) {
   std::vector<Entry> entries;
   entries.push_back({std::string(kFormatKey), Json{{"version", kFormat}}.dump()});
-  for (const auto& [name, topic] : state) {
+  for (const auto& [uuid, deletion] : table.deletions()) entries.push_back(entry_of(deletion));
+  for (const auto& [name, topic] : table.state()) {
     entries.push_back(entry_of(TopicSet{name, topic.uuid, topic.partitions, topic.settings}));
     for (std::uint32_t i = 0; i < topic.state.size(); ++i) {
       if (topic.state[i] != PartitionMetadata{}) {

@@ -19,15 +19,19 @@ namespace busway::daemon {
 class MetadataTable {
  public:
   const MetadataState& state() const noexcept { return state_; }
+  const std::map<Uuid, DeletionSet>& deletions() const noexcept { return deletions_; }
   void apply(const MetadataChange& change);
 
  private:
   void apply_one(const TopicSet& set);
   void apply_one(const TopicDeleted& deleted);
+  void apply_one(const DeletionSet& set);
+  void apply_one(const DeletionDone& done);
   void apply_one(const PartitionSet& set);
 
   MetadataState state_;
   std::map<Uuid, std::string> names_;
+  std::map<Uuid, DeletionSet> deletions_;
 };
 
 struct EncodedMetadata {
@@ -37,8 +41,8 @@ struct EncodedMetadata {
 
 /// One batch of these changes, the first record at `base_offset`. `changes` is not empty.
 EncodedMetadata encode_changes(std::span<const MetadataChange> changes, Offset base_offset);
-/// One batch that makes this state out of nothing. Has at least one record: the format's version.
-EncodedMetadata encode_snapshot(const MetadataState& state, Offset base_offset);
+/// One batch that makes this table out of nothing. Has at least one record: the format's version.
+EncodedMetadata encode_snapshot(const MetadataTable& table, Offset base_offset);
 
 struct LoadedMetadata {
   MetadataTable table;

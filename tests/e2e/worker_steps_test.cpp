@@ -1,6 +1,7 @@
 // The daemon's worker dies at every step of a short life: at each system call boundary of its control thread
 // once. Whatever it was doing, the next worker finishes it: clients notice nothing, no record is lost or
 // doubled, and the daemon stops cleanly.
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -48,6 +49,14 @@ class WorkerSteps : public ::testing::Test {
     daemon.ok({"topic", "delete", topic});
     EXPECT_EQ(daemon.stop(), 0) << daemon.words();
     daemon.start();
+    EXPECT_TRUE(eventually([&] { return directories_of(topic).empty(); })) << directories_of(topic);
+  }
+  /// The topic's, also those on their way out.
+  std::string directories_of(const std::string& topic) const {
+    std::string all;
+    for (const auto& entry : std::filesystem::directory_iterator(daemon.data()))
+      if (entry.path().filename().string().starts_with(topic + "-")) all += entry.path().string() + " ";
+    return all;
   }
   /// The worker that comes after `dead`, as soon as there is one.
   pid_t worker_after(pid_t dead) const {

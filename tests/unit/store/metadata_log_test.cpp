@@ -82,6 +82,20 @@ TEST_P(MetadataLogTest, a_topic_created_again_forgets_what_was_granted) {
   EXPECT_EQ(log->state().at("orders").state[0], PartitionMetadata{});
 }
 
+TEST_P(MetadataLogTest, a_deletion_is_remembered_until_it_is_done) {
+  const DeletionSet orders{.topic = uuid_of(1), .name = "orders", .partitions = 2};
+  {
+    const auto log = open();
+    log->append({topic("orders", 1, 2)});
+    log->append({TopicDeleted{"orders"}, orders});
+    EXPECT_EQ(log->deletions(), std::vector{orders});
+  }
+  EXPECT_EQ(open()->deletions(), std::vector{orders});
+  EXPECT_EQ(open()->deletions(), std::vector{orders}) << "the snapshot of a snapshot";
+  open()->append({DeletionDone{uuid_of(1)}});
+  EXPECT_TRUE(open()->deletions().empty());
+}
+
 TEST_P(MetadataLogTest, altering_keeps_what_was_granted) {
   const auto log = open();
   log->append({topic("orders", 1, 1), granted(1, 0, 500, 1)});
