@@ -22,6 +22,7 @@ std::uint64_t unsigned_of(std::int64_t count) {
 }
 
 log::VerifyReport verify_all(const LogVerify& options) {
+  watch_signals();
   Progress progress("verified", 0);
   log::VerifyOptions how;
   how.active = options.active;
@@ -132,6 +133,7 @@ class Dumper {
       out_.flush();
       std::cerr << "busway: " << defect.sentence() << '\n';
     };
+    watch_signals();
     std::int64_t defects = 0;
     for (const std::string& path : options_.paths) defects += log::dump(path, sink);
     out_.flush();

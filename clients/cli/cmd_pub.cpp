@@ -119,6 +119,7 @@ class LinePublisher {
         publisher_(bus_.publisher(options.topic, publisher_options(options))) {}
 
   int run(const Input& input) {
+    watch_signals();
     LineReader reader(input.fd, kLongestLine, interrupt_fd());
     Progress progress("published", input.bytes);
     for (;;) {
@@ -169,6 +170,7 @@ class LinePublisher {
 
 int publish_whole(const Pub& options, const Input& input, Bus bus) {
   const RecordMaker maker(options);
+  watch_signals();
   bool stopped = false;
   const std::vector<char> bytes = read_whole(input.fd, kLongestLine, interrupt_fd(), stopped);
   if (stopped)

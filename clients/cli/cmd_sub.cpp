@@ -42,6 +42,7 @@ class Printer {
 
   /// Exit status: failed if records were there that cannot be read.
   int run() {
+    watch_signals();
     while (!finished() && !interrupted()) {
       auto records = subscriber_.try_poll();
       if (records && records->empty()) {

@@ -31,8 +31,11 @@ void watch_signals() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // the second signal has its default effect
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+}
+
+void ignore_broken_pipes() {
+  struct sigaction action {};
   action.sa_handler = SIG_IGN;
-  action.sa_flags = 0;
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 

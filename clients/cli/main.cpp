@@ -47,7 +47,7 @@ void fill_standard_streams() {
 
 int main(int argc, char** argv) {
   fill_standard_streams();
-  busway::cli::watch_signals();
+  busway::cli::ignore_broken_pipes();
   const auto parsed = busway::cli::parse_arguments(argc, argv);
   if (const auto* finished = std::get_if<busway::cli::Finished>(&parsed)) return finished->status;
   return run_guarded(std::get<busway::cli::Invocation>(parsed));

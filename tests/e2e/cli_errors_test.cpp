@@ -1,5 +1,7 @@
 // What a person is told when a command cannot be done: the thing, the limit, the setting.
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -50,6 +52,21 @@ TEST_F(Errors, ARecordThatIsTooLargeIsNamedWithItsLine) {
   const std::string input = "small\n" + std::string(1'100'000, 'x') + "\nsmall\n";
   expect_parts(daemon.fails({"pub", "t"}, input), {"line 2", "max.message.bytes", "topic t", "1048576"});
   expect_parts(daemon.fails({"pub", "t", "--whole"}, input), {"max.message.bytes", "topic t"});
+}
+
+TEST_F(Errors, OneSignalEndsWhatWaitsForADaemonThatDoesNotAnswer) {
+  const pid_t worker = daemon.worker();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  Process list = daemon.start_busway({"topic", "list"}, daemon.directory() / "list");
+  Process sub = daemon.start_busway({"sub", "t"}, daemon.directory() / "sub");
+  std::this_thread::sleep_for(200ms);  // until they wait; if one does not yet it ends all the sooner
+  list.signal(SIGINT);
+  sub.signal(SIGTERM);
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_EQ(list.wait(), 128 + SIGINT);
+  EXPECT_EQ(sub.wait(), 128 + SIGTERM);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 20s) << "they waited for the daemon";
+  ASSERT_EQ(::kill(worker, SIGCONT), 0);
 }
 
 TEST_F(Errors, TheLineThatFoundNoRoomIsNamedAndAllBeforeItArePublished) {
