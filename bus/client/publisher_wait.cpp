@@ -75,6 +75,8 @@ errc PublisherCore::wait_turn(std::uint32_t partition, Patience& patience, Ready
   const memory::PartitionMarks& marks = *seats_[partition].marks;
   const auto left = waiting.deadline.left();
   if (left <= std::chrono::nanoseconds::zero()) {
+    // A last look: the time may have gone into asking for a larger lane, while the daemon made room.
+    if (ready()) return errc::ok;
     const auto state = static_cast<memory::PartitionState>(marks.state.load(std::memory_order_acquire));
     return state == memory::PartitionState::disk_full ? errc::disk_full : out_of_time();
   }

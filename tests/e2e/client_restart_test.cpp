@@ -230,6 +230,26 @@ TEST_F(ClientRestart, AWorkerThatIsStoppedIsNamedWhenThereIsNoMoreRoom) {
   EXPECT_NE(complaint.find("it is stopped, or its disk is slow"), std::string::npos) << complaint;
 }
 
+TEST_F(ClientRestart, RoomThatCameWhileALargerLaneWasAskedForIsTaken) {
+  Bus bus = connect();
+  bus.create_topic("t", {.config = {{"storage", "memory"}, {"overflow", "block"}}});
+  auto subscriber = bus.subscriber("t", {.from = earliest});
+  auto publisher = bus.publisher("t", {.max_block = 150ms});
+  publisher.publish({.value = "v"});
+  EXPECT_EQ(read(subscriber, 1).size(), 1U);
+  const pid_t worker = daemon_.worker();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  while (publisher.try_publish({.value = "v"})) continue;
+  std::thread reads_on([&] {
+    std::this_thread::sleep_for(50ms);
+    read(subscriber, 1000);
+  });
+  // All of its 150 ms pass in asking the stopped daemon for a larger lane; there is room at their end.
+  EXPECT_NO_THROW(publisher.publish({.value = "v"}));
+  reads_on.join();
+  ASSERT_EQ(::kill(worker, SIGCONT), 0);
+}
+
 TEST_F(ClientRestart, APublisherThatNeedsNothingOfTheDaemonNoticesThatItCrashed) {
   Bus bus = connect();
   bus.create_topic("t");
