@@ -133,6 +133,7 @@ void DataDirectory::look_at_last_stop() {
   const std::string boot = current_boot_id();
   const auto clean = behind(read_small(file_system_, path_ + std::string(kCleanStop)), kStopWords);
   const auto running = behind(read_small(file_system_, path_ + std::string(kRunning)), kRunWords);
+  marked_ = running == boot;
   last_stop_.clean = clean.has_value();
   if (clean) {
     last_stop_.boot_changed = *clean != boot;
@@ -143,11 +144,26 @@ void DataDirectory::look_at_last_stop() {
 }
 
 void DataDirectory::mark_running() {
-  const std::string stop = path_ + std::string(kCleanStop);
-  write_small(file_system_, path_ + std::string(kRunning), std::string(kRunWords) + current_boot_id());
-  const int removed = file_system_.unlink(stop);
+  if (!marked_) mark_boot();
+  marked_ = true;
+  remove(kCleanStop);
+}
+
+void DataDirectory::mark_boot() {
+  try {
+    write_small(file_system_, path_ + std::string(kRunning), std::string(kRunWords) + current_boot_id());
+  } catch (const Error& error) {
+    // A full disk keeps nobody from starting: after a crash the worse is assumed, then.
+    if (error.error() != errc::disk_full) throw;
+    remove(kRunning);
+  }
+}
+
+void DataDirectory::remove(std::string_view name) {
+  const std::string path = path_ + std::string(name);
+  const int removed = file_system_.unlink(path);
   if (removed == -ENOENT) return;
-  check_file(removed, "cannot remove", stop);
+  check_file(removed, "cannot remove", path);
   sync_directory(file_system_, path_);
 }
 

@@ -1,18 +1,17 @@
 // The data directory as a whole: who may use it, which format it has, how the last daemon left it.
 //
-//   lock         flock'ed by the daemon; holds its pid as text. The descriptor is inherited by each worker,
-//   so
-//                the lock lasts as long as the keeper or a worker does
-//   version      "busway-data 1"
-//   clean-stop   written at the end of a clean stop, removed at the next start: "busway-stop 1 boot=<boot
-//   id>" running      written at a start: "busway-run 1 boot=<boot id>"; tells a start after a crash whether
-//   the
-//                machine was booted in between
+//   lock        flock'ed by the daemon; holds its pid as text. The descriptor is inherited by each worker,
+//               so the lock lasts as long as the keeper or a worker does
+//   version     "busway-data 1"
+//   clean-stop  "busway-stop 1 boot=<boot id>": written at the end of a clean stop, removed at the next start
+//   running     "busway-run 1 boot=<boot id>": written at the first start after booting; tells a start after
+//               a crash whether the machine was booted in between. Missing: it may have been
 //
 // Thread safety: belongs to one thread.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "bus/base/fd.hpp"
 #include "daemon/file_system.hpp"
@@ -53,11 +52,14 @@ class DataDirectory {
   void lock();
   void check_version();
   void look_at_last_stop();
+  void mark_boot();
+  void remove(std::string_view name);
 
   FileSystem& file_system_;
   std::string path_;
   Fd lock_;
   LastStop last_stop_;
+  bool marked_ = false;  ///< `running` names this boot
 };
 
 /// /proc/sys/kernel/random/boot_id, without the line feed. Throws errc::io.

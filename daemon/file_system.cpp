@@ -73,13 +73,16 @@ std::vector<std::byte> read_whole(FileSystem& file_system, const std::string& pa
 
 void replace_durably(FileSystem& file_system, const std::string& path, std::span<const std::byte> bytes) {
   const std::string aside = path + ".new";
-  {
+  try {
     const File file = File::open(file_system, aside, OpenMode::open_always);
     file.truncate(0);  // left behind by a crash
     file.write(bytes, 0);
     file.sync();
+    check_file(file_system.rename(aside, path), "cannot rename to", path);
+  } catch (const Error&) {
+    static_cast<void>(file_system.unlink(aside));  // best effort
+    throw;
   }
-  check_file(file_system.rename(aside, path), "cannot rename to", path);
   sync_directory(file_system, parent_of(path));
 }
 

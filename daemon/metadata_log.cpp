@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -23,6 +24,8 @@ namespace {
 
 constexpr std::uint64_t kGrowth = 4;
 
+bool no_room(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
+
 }  // namespace
 
 struct MetadataLog::Core {
@@ -38,8 +41,13 @@ struct MetadataLog::Core {
     return directory + "/" + log::segment_file_name(first, log::SegmentFile::log);
   }
 
+  std::string spare() const { return directory + "/spare"; }
+
   void load();
+  void clear_away(const std::vector<std::string>& names);
+  void reserve_spare();
   int begin_file(const MetadataTable& of);
+  int fill(int fd, std::span<const std::byte> snapshot);
   void commit(std::vector<Request> requests);
   int make_durable(const std::vector<MetadataChange>& changes);
   int begin_anew(const std::vector<MetadataChange>& changes, Offset at);
@@ -88,31 +96,44 @@ void MetadataLog::Core::load() {
   if (const int error = begin_file(table); error != 0) {
     throw_errno("cannot begin a new metadata log in " + directory, error);
   }
-  for (const std::string& name : names) {
-    const std::string old = directory + "/" + name;
-    if (old == path(base)) continue;
-    const int removed = files.unlink(old);
-    if (removed != -ENOENT) check_file(removed, "cannot remove", old);
-  }
+  clear_away(names);
+  reserve_spare();
   sync_directory(files, directory);
 }
 
-/// A new file with what is in this table takes the place of the present one. 0 or errno; then the present one
-/// stays.
+/// Best effort: without it the next file needs room on the disk.
+void MetadataLog::Core::reserve_spare() {
+  const int fd = files.open(spare(), OpenMode::open_always);
+  if (fd < 0) return;
+  const File reserved(files, fd, spare());
+  static_cast<void>(files.reserve(fd, 0, file_bytes));
+}
+
+/// Of what was here before the new file one becomes the spare, the others go.
+void MetadataLog::Core::clear_away(const std::vector<std::string>& names) {
+  bool have_spare = false;
+  for (const std::string& name : names) {
+    const std::string old = directory + "/" + name;
+    if (old == path(base) || old == spare()) continue;
+    const int gone = have_spare ? files.unlink(old) : files.rename(old, spare());
+    if (gone != -ENOENT) check_file(gone, "cannot remove", old);
+    have_spare = true;
+  }
+}
+
+/// A new file with what is in this table takes the place of the present one, which becomes the spare. 0 or
+/// errno; then the present one stays.
 int MetadataLog::Core::begin_file(const MetadataTable& of) {
   const EncodedMetadata snapshot = encode_snapshot(of, next_offset);
   const std::string to = path(next_offset);
-  const std::string aside = to + ".new";
-  const int fd = files.open(aside, OpenMode::open_always);
+  const int fd = files.open(spare(), OpenMode::open_always);
   if (fd < 0) return -fd;
-  File fresh(files, fd, aside);
-  int error = -files.truncate(fd, 0);
-  if (error == 0) error = -files.write(fd, snapshot.bytes, 0);
-  if (error == 0) error = -files.sync(fd, SyncKind::data);
-  if (error == 0) error = -files.rename(aside, to);
+  File fresh(files, fd, to);
+  int error = fill(fd, snapshot.bytes);
+  if (error == 0) error = -files.rename(spare(), to);
   if (error != 0) {
-    // Best effort: the next start removes it.
-    static_cast<void>(files.unlink(aside));
+    // Best effort. What room it has is kept on a full disk; what may be a bad place is not.
+    if (!no_room(error)) static_cast<void>(files.unlink(spare()));
     return error;
   }
   try {
@@ -121,16 +142,25 @@ int MetadataLog::Core::begin_file(const MetadataTable& of) {
     // Which of the two files the next start finds is open: nothing may be added to either.
     return failed = EIO;
   }
-  fresh.set_path(to);
   const std::string old = file ? file.path() : std::string();
   file = std::move(fresh);
   base = next_offset;
   next_offset = snapshot.next_offset;
   position = snapshot.bytes.size();
   begin_anew_at = std::max(file_bytes, kGrowth * position);
-  // The old file is not needed any more; should it stay, the next start removes it.
-  if (!old.empty() && old != to) static_cast<void>(files.unlink(old));
+  // Should it stay, the next start clears it away.
+  if (!old.empty() && old != to) static_cast<void>(files.rename(old, spare()));
   return 0;
+}
+
+/// Whatever was in the file: this is all that is in it now, on the disk, too. 0 or errno.
+int MetadataLog::Core::fill(int fd, std::span<const std::byte> snapshot) {
+  int error = -files.write(fd, snapshot, 0);
+  if (error == 0) error = -files.truncate(fd, snapshot.size());
+  if (error != 0) return error;
+  // Best effort: the changes that follow have room then, too, however full the disk gets.
+  static_cast<void>(files.reserve(fd, 0, file_bytes));
+  return -files.sync(fd, SyncKind::data);
 }
 
 /// 0 or errno.
@@ -139,7 +169,7 @@ int MetadataLog::Core::make_durable(const std::vector<MetadataChange>& changes) 
   const EncodedMetadata batch = encode_changes(changes, next_offset);
   const int written = -files.write(file.fd(), batch.bytes, position);
   // Without room nothing of it counts; the next batch goes to the same place.
-  if (written == ENOSPC || written == EDQUOT) return written;
+  if (no_room(written)) return written;
   int error = written;
   if (error == 0) error = -files.sync(file.fd(), SyncKind::data);
   if (error != 0) return begin_anew(changes, batch.next_offset);
@@ -161,6 +191,7 @@ int MetadataLog::Core::begin_anew(const std::vector<MetadataChange>& changes, Of
   for (const MetadataChange& change : changes) next.apply(change);
   next_offset = at;
   if (const int error = begin_file(next); error != 0) return failed = error;
+  static_cast<void>(files.unlink(spare()));  // it may lie in a bad place
   const std::lock_guard lock(mutex);
   table = std::move(next);
   return 0;

@@ -15,6 +15,9 @@
 // the newest file is whole up to a torn tail. A failed sync is never repeated on a file: a new file is begun;
 // if that fails too, every further change fails with the same cause.
 //
+// The old one goes on as "spare": the next file is written over it, and each has kFileBytes reserved. So
+// starting a worker, deleting a topic and granting offsets need no room on a disk that has none.
+//
 // Group commit: one thread writes and syncs all changes that came in meanwhile, in the order they came.
 //
 // Thread safety: every call from any thread, except load().

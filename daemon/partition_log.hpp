@@ -99,7 +99,9 @@ class PartitionLog {
   /// Settings that may change while the log is open.
   void reconfigure(const TopicConfig& config) { config_ = config; }
   /// Clean stop: syncs, completes the indexes, trims what was preallocated, and moves the checkpoint to the
-  /// end. Nothing may be in flight. errno, 0 = done. Waits for the janitor. The log is not used afterwards.
+  /// end. Nothing may be in flight. errno; 0 = every record is durable, though the rest may have failed (on a
+  /// full disk, say): the janitor reports it, and the next recovery makes up for it. Waits for the janitor.
+  /// The log is not used afterwards.
   int close();
 
   /// Where the next batch begins.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <busway/error.hpp>
+
 #include "bus/log/names.hpp"
 #include "daemon/partition_log_files.hpp"
 #include "daemon/recovery_mend.hpp"
@@ -73,6 +75,7 @@ class Recovery {
   void finish();
   void take_late_start(Offset first);
   void save_lost();
+  void save_checkpoint();
 
   void report(RecoveryEvent event) { log_.events.push_back(std::move(event)); }
 
@@ -240,12 +243,14 @@ void Recovery::take_epoch(std::int32_t epoch) {
 void Recovery::take_unscanned(std::size_t i) {
   const Offset base = bases_[i];
   const File file = File::open(files_, path(base), OpenMode::read);
-  const bool indexed = File::open_if_there(files_, path(base, log::SegmentFile::index), OpenMode::read) &&
-                       File::open_if_there(files_, path(base, log::SegmentFile::time_index), OpenMode::read);
+  const auto indexed = [&] {
+    return File::open_if_there(files_, path(base, log::SegmentFile::index), OpenMode::read) &&
+           File::open_if_there(files_, path(base, log::SegmentFile::time_index), OpenMode::read);
+  };
   std::int64_t latest = last_indexed_timestamp(files_, directory_, base);
-  if (!indexed) {
+  if (!indexed()) {
     latest = rebuild_indexes(files_, directory_, base, options_.index_interval_bytes);
-    report({.kind = RecoveryEventKind::rebuilt_index, .file = path(base)});
+    if (indexed()) report({.kind = RecoveryEventKind::rebuilt_index, .file = path(base)});
   }
   log_.segments.push_back({.base = base,
                            .next_base = next_base(i),
@@ -407,8 +412,17 @@ void Recovery::finish() {
   if (!segments.empty() && segments.front().base > log_.log_start) take_late_start(segments.front().base);
   if (!options_.clean || !log_.events.empty()) sync_directory(files_, directory_);
   save_lost();
+  save_checkpoint();
+}
+
+void Recovery::save_checkpoint() {
   Checkpoint checkpoint(files_, directory_, log_.checkpoint);
-  checkpoint.advance(log_.log_start, log_.active ? log_.active->base : log_.log_end);
+  try {
+    checkpoint.advance(log_.log_start, log_.active ? log_.active->base : log_.log_end);
+  } catch (const Error& error) {
+    // Without room the old one stays: the next start reads a bit more than it would have to.
+    if (error.error() != errc::disk_full || log_.log_start != log_.checkpoint.log_start) throw;
+  }
   log_.checkpoint = checkpoint.values();
 }
 

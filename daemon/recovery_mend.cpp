@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <vector>
 
+#include <busway/error.hpp>
+
 #include "bus/log/names.hpp"
 #include "daemon/recovery.hpp"
 
@@ -56,6 +58,11 @@ bool write_index(FileSystem& file_system, const std::string& path, std::uint64_t
   return !same;
 }
 
+void remove_if_there(FileSystem& file_system, const std::string& path) {
+  const int removed = file_system.unlink(path);
+  if (removed != -ENOENT) check_file(removed, "cannot remove", path);
+}
+
 }  // namespace
 
 std::string rewrite_path(const std::string& directory, Offset base) {
@@ -89,26 +96,35 @@ void write_run(FileSystem& file_system, const std::string& directory, const File
                segment_path(directory, run.first_offset, log::SegmentFile::log));
 }
 
-bool write_indexes(FileSystem& file_system, const std::string& directory, SegmentScan& scan, bool sync) {
+bool write_indexes(FileSystem& file_system, const std::string& directory, SegmentScan& scan, bool sealed) {
+  const std::string time_index = segment_path(directory, scan.base, log::SegmentFile::time_index);
+  const std::string index = segment_path(directory, scan.base, log::SegmentFile::index);
   scan.indexer.finish();
-  // The time index first: an offset index never knows more than it.
-  const bool times =
-      write_index(file_system, segment_path(directory, scan.base, log::SegmentFile::time_index),
-                  scan.start.time_index_bytes, scan.indexer.time_bytes(), sync);
-  const bool offsets = write_index(file_system, segment_path(directory, scan.base, log::SegmentFile::index),
-                                   scan.start.index_bytes, scan.indexer.offset_bytes(), sync);
+  bool changed = false;
+  try {
+    // The time index first: an offset index never knows more than it.
+    changed =
+        write_index(file_system, time_index, scan.start.time_index_bytes, scan.indexer.time_bytes(), sealed);
+    changed = write_index(file_system, index, scan.start.index_bytes, scan.indexer.offset_bytes(), sealed) ||
+              changed;
+  } catch (const Error& error) {
+    if (error.error() != errc::disk_full) throw;
+    // Of the active segment they stay with the indexer, to be written later. A short one of a sealed segment
+    // would be believed; one that is missing is built anew at the next start.
+    if (!sealed) return false;
+    remove_if_there(file_system, index);
+    remove_if_there(file_system, time_index);
+    return false;
+  }
   scan.start.time_index_bytes += scan.indexer.time_bytes().size();
   scan.start.index_bytes += scan.indexer.offset_bytes().size();
   scan.indexer.taken();
-  return times || offsets;
+  return changed;
 }
 
 void remove_segment(FileSystem& file_system, const std::string& directory, Offset base) {
-  for (const auto kind : {log::SegmentFile::log, log::SegmentFile::index, log::SegmentFile::time_index}) {
-    const std::string path = segment_path(directory, base, kind);
-    const int removed = file_system.unlink(path);
-    if (removed != -ENOENT) check_file(removed, "cannot remove", path);
-  }
+  for (const auto kind : {log::SegmentFile::log, log::SegmentFile::index, log::SegmentFile::time_index})
+    remove_if_there(file_system, segment_path(directory, base, kind));
 }
 
 std::int64_t rebuild_indexes(FileSystem& file_system, const std::string& directory, Offset base,

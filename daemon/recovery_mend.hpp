@@ -19,9 +19,11 @@ std::string quarantine(FileSystem& file_system, const std::string& directory, co
 void write_run(FileSystem& file_system, const std::string& directory, const File& file,
                const ScannedRun& run);
 
-/// Makes the index files hold what the scan kept of them and what its indexer found; `sync` them. Writes
-/// nothing if that is what they hold. True: they were changed. Takes the indexer's entries.
-bool write_indexes(FileSystem& file_system, const std::string& directory, SegmentScan& scan, bool sync);
+/// Makes the index files hold what the scan kept of them and what its indexer found, durably if the segment
+/// is `sealed`. Writes nothing if that is what they hold. True: they were changed. Takes the indexer's
+/// entries. Without room on the disk the entries stay with the indexer, or, sealed, the segment is left
+/// without indexes.
+bool write_indexes(FileSystem& file_system, const std::string& directory, SegmentScan& scan, bool sealed);
 
 /// Removes the three files of a segment; those that are missing are fine.
 void remove_segment(FileSystem& file_system, const std::string& directory, Offset base);

@@ -179,13 +179,17 @@ void Worker::State::begin_stop() {
 }
 
 void Worker::State::end_stop() {
-  if (catalog_.close_all()) {
-    data_.mark_clean_stop();
-    log_info("stopped: everything is durable");
-    exit_ = WorkerExit::stopped;
-  } else {
+  if (!catalog_.close_all()) {
     log_error("stopped, but not everything is durable: the next start recovers");
     exit_ = WorkerExit::undurable;
+    return;
+  }
+  exit_ = WorkerExit::stopped;
+  try {
+    data_.mark_clean_stop();
+    log_info("stopped: everything is durable");
+  } catch (const Error& error) {
+    log_warning("stopped: everything is durable, but the next start checks it anew: " + error.sentence());
   }
 }
 

@@ -58,9 +58,11 @@ class RecoveryTest : public testing::Test {
     return positions;
   }
 
-  LogStory& recover(const RecoveryOptions& options = {}) {
+  /// `without_room`: what steps fail for want of room; see SimulatedMachine::fail_all().
+  LogStory& recover(const RecoveryOptions& options = {}, const std::string& without_room = {}) {
     story_.reset();
     machine_ = std::make_unique<SimulatedMachine>(image_, 2);
+    if (!without_room.empty()) machine_->fail_all(without_room, ENOSPC);
     story_ = std::make_unique<LogStory>(machine_->files(), machine_->disk(), kDirectory, memory_, config_);
     story_->open(options);
     return *story_;
@@ -232,6 +234,31 @@ TEST_F(RecoveryTest, missing_and_damaged_indexes_are_built_anew) {
     story.check_files();
     const DiskImage after = machine_->crash(CrashKind::kill);
     EXPECT_GT(after.files.at(index_path(0)).size(), 40u);
+  }
+}
+
+TEST_F(RecoveryTest, without_room_there_are_no_indexes_until_there_is_room) {
+  config_.segment_bytes = 4096;
+  make_log(100);
+  recover();
+  image_ = machine_->crash(CrashKind::kill);
+  const DiskImage good = image_;
+  const auto is_index = [](const std::string& path) { return path.ends_with("index"); };
+  std::erase_if(image_.files, [&](const auto& file) { return is_index(file.first); });
+  image_.files.erase(kDirectory + "/" + std::string(daemon::Checkpoint::kFileName));
+  for (const char* what : {"create ", "write "}) {
+    SCOPED_TRACE(what);
+    EXPECT_EQ(recover({}, what).read_all(), memory_.published);
+    EXPECT_TRUE(events(RecoveryEventKind::lost_range).empty());
+  }
+  image_ = machine_->crash(CrashKind::power_random);
+  EXPECT_EQ(recover().read_all(), memory_.published);
+  story_->check_files();
+  const DiskImage after = machine_->crash(CrashKind::kill);
+  for (const auto& [path, content] : good.files) {
+    if (is_index(path)) {
+      EXPECT_EQ(after.files.at(path), content) << path;
+    }
   }
 }
 

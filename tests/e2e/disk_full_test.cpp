@@ -3,11 +3,13 @@
 #include <string>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "bus/base/fd.hpp"
 #include "tests/support/private_daemon.hpp"
 
 namespace busway::test {
@@ -24,9 +26,25 @@ class SmallDisk : public ::testing::Test {
     ASSERT_EQ(::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=80m"), 0);
   }
   void TearDown() override { ::umount2(disk.c_str(), MNT_DETACH); }
+  /// Takes the last byte.
+  void fill_up() const {
+    const Fd ballast(::open((disk / "ballast").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    const std::string block(4096, 'x');
+    while (::write(ballast.get(), block.data(), block.size()) > 0) continue;
+    EXPECT_EQ(errno, ENOSPC);
+  }
   TempDir directory;
   std::filesystem::path disk = directory / "disk";
 };
+
+/// Nobody is attached any more, and the daemon has closed the topic's logs.
+void wait_until_cold(const PrivateDaemon& daemon, const std::string& topic) {
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  while (daemon.ok({"topic", "describe", topic}).find("cold") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << daemon.words();
+    std::this_thread::sleep_for(50ms);
+  }
+}
 
 /// How often the threads of a process have gone to sleep so far.
 long naps_of(pid_t pid) {
@@ -65,6 +83,38 @@ TEST_F(SmallDisk, FullItIsNamedAndWithRoomAgainAllGoesOn) {
   const std::string after = daemon.ok({"sub", "t", "-e"});
   EXPECT_TRUE(after.starts_with(seen)) << "what was published stays";
   EXPECT_TRUE(after.ends_with("\nafter\n"));
+  daemon.finish();
+}
+
+TEST_F(SmallDisk, AWorkerThatDiesWithoutRoomIsReplacedAndADeletedTopicMakesRoom) {
+  PrivateDaemon daemon({}, disk / "data");
+  daemon.ok({"topic", "create", "kept"});
+  daemon.ok({"topic", "create", "large"});
+  daemon.ok({"pub", "kept"}, "one\ntwo\n");
+  daemon.ok({"pub", "large", "--whole"}, std::string(900'000, 'x'));
+  fill_up();
+  for (int round = 0; round < 5; ++round) {
+    daemon.kill_worker();
+    ASSERT_TRUE(daemon.serves()) << daemon.words();
+    EXPECT_EQ(daemon.ok({"sub", "kept", "-e"}), "one\ntwo\n");
+    fill_up();
+  }
+  daemon.kill_both();
+  daemon.start();
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(daemon.ok({"sub", "kept", "-e"}), "one\ntwo\n");
+    fill_up();
+    wait_until_cold(daemon, "kept");
+  }
+  EXPECT_EQ(daemon.ok({"sub", "kept", "-e"}), "one\ntwo\n");
+  EXPECT_EQ(daemon.stop(), 0) << daemon.words();
+  daemon.start();
+  EXPECT_EQ(daemon.ok({"sub", "kept", "-e"}), "one\ntwo\n");
+  fill_up();
+
+  daemon.ok({"topic", "delete", "large"});
+  daemon.ok({"pub", "kept", "--durable", "--timeout", "30"}, "three\n");
+  EXPECT_EQ(daemon.ok({"sub", "kept", "-e"}), "one\ntwo\nthree\n");
   daemon.finish();
 }
 

@@ -3,10 +3,12 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <busway/error.hpp>
 
@@ -38,7 +40,7 @@ class MetadataLogTest : public testing::TestWithParam<MetadataLog::Committer> {
   std::filesystem::path newest() const {
     std::filesystem::path found;
     for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
-      found = std::max(found, entry.path());
+      if (entry.path().extension() == ".log") found = std::max(found, entry.path());
     }
     return found;
   }
@@ -184,9 +186,26 @@ TEST_P(MetadataLogTest, grows_into_a_new_file_and_drops_the_old_one) {
   std::string first = newest();
   for (int i = 0; i < 20; ++i) log->append({large});
   EXPECT_NE(newest(), first);
-  EXPECT_EQ(file_count(), 1u);
+  EXPECT_EQ(file_count(), 2u) << "it and the spare";
   EXPECT_LT(std::filesystem::file_size(newest()), 3'000'000u);
   EXPECT_EQ(log->state().at("orders").settings, large.settings);
+}
+
+TEST_P(MetadataLogTest, the_next_file_is_written_over_the_old_one) {
+  std::set<ino_t> inodes;
+  for (Offset start = 0; start < 6; ++start) {
+    const auto log = open();
+    if (start > 0) {
+      ASSERT_EQ(log->state().at("orders").state[0].granted, start - 1);
+    }
+    log->append({topic("orders", 1, 1), granted(1, 0, start, 1)});
+    struct stat status {};
+    ASSERT_EQ(::stat(newest().c_str(), &status), 0);
+    inodes.insert(status.st_ino);
+    EXPECT_GE(status.st_blocks * 512, MetadataLog::kFileBytes) << "room for the changes to come";
+    EXPECT_LT(status.st_size, 4096) << "nothing of the old file is behind it";
+  }
+  EXPECT_EQ(inodes.size(), 2u) << "only the first start needs room on the disk";
 }
 
 TEST_P(MetadataLogTest, is_a_log_that_verifies) {
