@@ -42,6 +42,19 @@ errc attach_anew(DurableTarget& target, const Deadline& deadline) {
   }
 }
 
+std::string cause_of(const memory::PartitionMarks& marks) {
+  // relaxed: for a person.
+  return std::generic_category().message(static_cast<int>(marks.cause.load(std::memory_order_relaxed)));
+}
+
+/// Why nothing becomes durable just now, as far as is known.
+std::string held_up_by(const memory::PartitionMarks& marks) {
+  const auto state = static_cast<memory::PartitionState>(marks.state.load(std::memory_order_acquire));
+  return state == memory::PartitionState::disk_full
+             ? ": the daemon's disk is full (" + cause_of(marks) + "); it goes on when there is room"
+             : "";
+}
+
 void nap(const DurableTarget& target, std::chrono::nanoseconds bound) noexcept {
   memory::Atomic32& bell = target.link().bell();
   wait::futex_wait(bell, bell.load(std::memory_order_relaxed), bound);
@@ -97,11 +110,10 @@ void throw_unless_durable(errc code, const DurableTarget& target) {
                             ", and the log end has jumped since: the record may be lost");
     case errc::partition_failed:
       throw Error(code, record + " is published but cannot be made durable: the partition's log failed (" +
-                            std::generic_category().message(
-                                static_cast<int>(marks_of(target).cause.load(std::memory_order_relaxed))) +
-                            ")");
+                            cause_of(marks_of(target)) + ")");
     case errc::deadline_exceeded:
-      throw Error(code, record + " is published but was not durable within the deadline");
+      throw Error(code, record + " is published but was not durable within the deadline" +
+                            held_up_by(marks_of(target)));
     case errc::topic_deleted:
       throw Error(code, record + " went with its topic, which was deleted");
     default:

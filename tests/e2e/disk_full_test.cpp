@@ -118,6 +118,19 @@ TEST_F(SmallDisk, AWorkerThatDiesWithoutRoomIsReplacedAndADeletedTopicMakesRoom)
   daemon.finish();
 }
 
+TEST_F(SmallDisk, WhoWaitsForTheSyncIsToldOfTheDisk) {
+  PrivateDaemon daemon({}, disk / "data");
+  daemon.ok({"topic", "create", "t"});
+  fill_up();
+  const std::string complaint =
+      daemon.fails({"pub", "t", "--durable", "--whole", "--timeout", "1"}, std::string(100'000, 'x'));
+  EXPECT_NE(complaint.find("is published but was not durable"), std::string::npos) << complaint;
+  EXPECT_NE(complaint.find("disk is full (No space left on device)"), std::string::npos) << complaint;
+  std::filesystem::remove(disk / "ballast");
+  daemon.ok({"pub", "t", "--durable"}, "after\n");
+  daemon.finish();
+}
+
 TEST_F(SmallDisk, AStopThatLosesWhatWasPublishedIsAFailure) {
   PrivateDaemon daemon({}, disk / "data");
   daemon.ok({"topic", "create", "t"});
