@@ -66,4 +66,21 @@ inline std::int64_t precise_unix_ms() noexcept {
   return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
 }
 
+/// Milliseconds since 1970 for who asks for each record: calls the kernel's vDSO (vdso(7)) without the C
+/// library in between, where that can be found. A plain value.
+class WallClock {
+ public:
+  /// `id`: CLOCK_REALTIME_COARSE (1 to 4 ms steps) or CLOCK_REALTIME.
+  explicit WallClock(clockid_t id) noexcept;
+  std::int64_t unix_ms() const noexcept {
+    timespec now;  // written by a call that cannot fail; zeros would be stores that a publish waits for
+    gettime_(id_, &now);
+    return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+  }
+
+ private:
+  int (*gettime_)(clockid_t, timespec*);
+  clockid_t id_;
+};
+
 }  // namespace busway

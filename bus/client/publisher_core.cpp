@@ -18,7 +18,7 @@ constexpr std::uint64_t kPayloadMost = limits::kLaneBytesMost;
 
 PublisherCore::PublisherCore(std::shared_ptr<BusCore> core, std::string topic,
                              const PublisherOptions& options)
-    : precise_time_(options.precise_time),
+    : clock_(options.precise_time ? CLOCK_REALTIME : CLOCK_REALTIME_COARSE),
       core_(std::move(core)),
       topic_(std::move(topic)),
       options_(options) {

@@ -206,7 +206,7 @@ class PublisherCore {
   void put_frame(Place place, Parts parts) noexcept;
   void write_frame(Place place, Parts parts) noexcept;
   void wake(PartitionSeat& seat) noexcept;
-  std::int64_t now_ms() const noexcept { return precise_time_ ? precise_unix_ms() : coarse_unix_ms(); }
+  std::int64_t now_ms() const noexcept { return clock_.unix_ms(); }
   LeasePatience lease_patience() const noexcept { return {.now_ns = {}, .timeout_ns = lease_timeout_ns_}; }
 
   bool attendance_due(std::int64_t now) const noexcept;
@@ -269,7 +269,7 @@ class PublisherCore {
   bool several_partitions_ = false;
   /// Bytes of key and value of a record that is short: ring::kShortMost, unless max.message.bytes is less.
   std::size_t short_most_ = 0;
-  bool precise_time_ = false;
+  WallClock clock_;
 #ifndef NDEBUG
   mutable std::thread::id thread_{};
 #endif
