@@ -111,12 +111,22 @@ void set_value(const Place& place, const std::string& key, const std::string& va
   }
 }
 
+bool is_text(const std::string& key) {
+  const auto rows = config_settings();
+  return std::any_of(rows.begin(), rows.end(), [&](const ConfigSetting& row) {
+    // A mode without quotes would be TOML's decimal reading of it.
+    return row.about.key == key &&
+           (row.about.type == SettingType::text || row.about.type == SettingType::mode);
+  });
+}
+
 void FileReader::read_node(const std::string& key, const toml::node& node) {
   if (const toml::table* table = node.as_table()) {
     for (const auto& [name, child] : *table) read_node(key + "." + std::string(name.str()), child);
   } else if (key.starts_with(kTopicDefaults)) {
     set_topic_default(place(node), key.substr(kTopicDefaults.size()), scalar(key, node), topic_defaults_);
   } else {
+    if (is_text(key) && !node.is_string()) refuse(place(node), key + ": must be a text, in quotes");
     set_value(place(node), key, scalar(key, node), config_);
   }
 }

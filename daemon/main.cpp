@@ -35,8 +35,15 @@ void describe(CLI::App& app, Options& options) {
   app.add_option("--config", options.source.file,
                  "configuration file (default: /etc/busway/busway.toml, if there is one)")
       ->type_name("FILE");
-  app.add_option("--data-dir", options.data_dir, "directory of the log; setting data.dir")->type_name("DIR");
-  app.add_option("--socket", options.socket, "control socket; setting socket.path")->type_name("PATH");
+  // An unset variable of a script must not mean the default.
+  const CLI::Validator not_empty(
+      [](const std::string& text) { return text.empty() ? "must not be empty" : std::string(); }, "");
+  app.add_option("--data-dir", options.data_dir, "directory of the log; setting data.dir")
+      ->type_name("DIR")
+      ->check(not_empty);
+  app.add_option("--socket", options.socket, "control socket; setting socket.path")
+      ->type_name("PATH")
+      ->check(not_empty);
   app.add_option("--set", options.settings, "set one setting, as in the file; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);

@@ -53,6 +53,11 @@ struct RecoveryEvent {
   std::uint64_t bytes = 0;
   /// A whole sentence for the daemon's log: file, what, offsets, bytes.
   std::string sentence() const;
+  /// Does this come with any crash of a worker, so that nobody has to look at it?
+  bool usual() const noexcept {
+    return kind == RecoveryEventKind::removed_leftover || kind == RecoveryEventKind::cut_for_rings ||
+           kind == RecoveryEventKind::rebuilt_index;
+  }
 };
 
 struct RecoveryOptions {

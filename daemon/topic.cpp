@@ -43,7 +43,8 @@ std::string Topic::directory(std::uint32_t partition) const {
 }
 
 void Topic::report(const RecoveredLog& recovered) const {
-  for (const RecoveryEvent& event : recovered.events) log_warning(event.sentence());
+  for (const RecoveryEvent& event : recovered.events)
+    log(event.usual() ? LogLevel::info : LogLevel::warning, event.sentence());
 }
 
 Topic::Opened Topic::open_log(std::uint32_t partition, const RecoveryOptions& options) {

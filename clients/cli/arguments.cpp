@@ -1,5 +1,7 @@
 #include "clients/cli/arguments.hpp"
 
+#include <cmath>
+#include <cstdlib>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +24,12 @@ CLI::App* add_command(CLI::App& parent, const char* name, const char* about, Inv
   return command;
 }
 
+/// CLI::Range lets NaN pass.
+const CLI::Validator kANumber(
+    [](const std::string& text) {
+      return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is no number" : std::string();
+    },
+    "");
 const CLI::Range kPartitions(0, static_cast<int>(limits::kPartitionsPerTopic) - 1);
 
 struct AllOptions {
@@ -101,6 +109,7 @@ void add_pub(CLI::App& app, Invocation& invocation, Pub& pub) {
                    "Seconds that a record may wait for room, or to become durable")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0))
+      ->check(kANumber)
       ->capture_default_str();
   command->add_flag("--durable", pub.durable, "Return only when every record was synced to disk");
   command->add_flag("--whole", pub.whole, "The whole input is one record");
@@ -127,7 +136,8 @@ void add_sub(CLI::App& app, Invocation& invocation, Sub& sub) {
   command->add_flag("--json", sub.json, "A JSON object a line; bytes that are not UTF-8 as base64")
       ->excludes(format);
   command->add_flag("-Z,--null", sub.show_null, "Print null keys and values as NULL");
-  command->add_flag("--durable", sub.durable_only, "Only records that were synced to disk");
+  command->add_flag("--durable", sub.durable_only,
+                    "Only records that were synced to disk; with -e it waits for them");
 }
 
 void add_log(CLI::App& app, Invocation& invocation, AllOptions& all) {

@@ -48,6 +48,14 @@ TEST_F(Errors, Settings) {
   EXPECT_EQ(daemon.busway({"topic", "create", "s", "--config", "a=1", "--config", "a=2"}).status, 2);
 }
 
+TEST_F(Errors, ATimeoutIsANumber) {
+  for (const char* timeout : {"nan", "-nan", "-1", "long"}) {
+    const Ran ran = daemon.busway({"pub", "t", "--timeout", timeout}, "x\n");
+    EXPECT_EQ(ran.status, 2) << ran.err;
+    expect_parts(ran.err, {"--timeout", timeout});
+  }
+}
+
 TEST_F(Errors, ARecordThatIsTooLargeIsNamedWithItsLine) {
   const std::string input = "small\n" + std::string(1'100'000, 'x') + "\nsmall\n";
   expect_parts(daemon.fails({"pub", "t"}, input), {"line 2", "max.message.bytes", "topic t", "1048576"});

@@ -40,6 +40,8 @@ TEST(Options, WrongUseIsStatusTwoAndAWrongSettingStatusOne) {
   const TempDir directory;
   EXPECT_EQ(buswayd(directory, {"--no-such-option"}).status, 2);
   EXPECT_EQ(buswayd(directory, {"--set", "no equals sign"}).status, 2);
+  EXPECT_EQ(buswayd(directory, {"--data-dir", "", "--check-config"}).status, 2);
+  EXPECT_EQ(buswayd(directory, {"--socket", "", "--check-config"}).status, 2);
   const Ran refused = buswayd(directory, {"--set", "sesions.max=1", "--check-config"});
   EXPECT_EQ(refused.status, 1);
   EXPECT_TRUE(contains(refused.err, "did you mean sessions.max?")) << refused.err;

@@ -100,6 +100,8 @@ TEST(Config, RefusesWordsThatAreNoChoiceAndNumbersThatAreNone) {
   EXPECT_SAYS(complaint("memory.max.bytes = \"9999999999TiB\""), "memory.max.bytes");
   EXPECT_SAYS(complaint("sweep.interval.ms = 1.5"), "must be a text, a whole number, true or false");
   EXPECT_SAYS(complaint("auto.create.topics.enable = \"yes\""), "true or false");
+  EXPECT_SAYS(complaint("data.dir = 5"), "data.dir: must be a text, in quotes");
+  EXPECT_SAYS(complaint("socket.mode = 0o660"), "socket.mode: must be a text, in quotes");
   EXPECT_SAYS(complaint("socket.mode = \"0999\""), "octal mode");
 }
 
