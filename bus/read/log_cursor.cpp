@@ -1,6 +1,7 @@
 #include "bus/read/log_cursor.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace busway::read {
@@ -27,7 +28,7 @@ LogProgress LogCursor::read(Source& source, std::uint64_t offset, std::uint64_t 
   while (next_ < bound) {
     Step step = Step::again;
     if (in_batch_)
-      step = deliver(into);
+      deliver(into);
     else if (standing_)
       step = next_batch(bound);
     else
@@ -46,31 +47,46 @@ void LogCursor::pass_to(std::uint64_t offset, std::uint64_t& count) noexcept {
 }
 
 /// Hands out the rest of the batch, as far as there is room.
-LogCursor::Step LogCursor::deliver(RecordBatch& into) {
-  log::RecordView record;
-  while (!into.full()) {
-    if (!records_.next(record)) {
-      in_batch_ = false;
-      // Its checksum was right, so a record that does not parse was written like that: nobody can read it.
-      pass_to(batch_end_, records_.error() == log::BatchError::none ? skipped_ : corrupt_);
-      return Step::again;
-    }
-    const auto offset = static_cast<std::uint64_t>(record.offset);
-    if (offset < next_) continue;
-    pass_to(offset, skipped_);
-    into.add(Record({.offset = record.offset,
-                     .timestamp_ms = record.timestamp_ms,
-                     .partition = static_cast<std::int32_t>(partition_),
-                     .key = BytesView::of_length(record.key.data, record.key.size),
-                     .value = BytesView::of_length(record.value.data, record.value.size),
-                     .headers = record.headers}));
-    next_ = offset + 1;
-    if (next_ >= batch_end_) {
-      in_batch_ = false;
-      break;
-    }
+void LogCursor::deliver(RecordBatch& into) {
+  while (in_batch_ && !into.full()) {
+    const std::span<Record> places = into.places();
+    const std::size_t count = fill(places);
+    into.added(count);
+    if (count == places.size()) continue;
+    // Its checksum was right, so a record that does not parse was written like that: nobody can read it.
+    pass_to(batch_end_, records_.error() == log::BatchError::none ? skipped_ : corrupt_);
+    in_batch_ = false;
   }
-  return Step::done;
+}
+
+/// Puts records into `places` until either ends. Out of a cursor of its own: the compiler cannot know that
+/// the records it writes are not what it reads from.
+std::size_t LogCursor::fill(std::span<Record> places) noexcept {
+  log::RecordCursor records = records_;
+  std::uint64_t next = next_;
+  std::uint64_t skipped = 0;
+  const auto partition = static_cast<std::int32_t>(partition_);
+  log::RecordView record;
+  Record* place = places.data();
+  Record* const end = place + places.size();
+  while (place != end && records.next(record)) {
+    const auto offset = static_cast<std::uint64_t>(record.offset);
+    if (offset < next) [[unlikely]]
+      continue;
+    skipped += offset - next;
+    next = offset + 1;
+    std::construct_at(place++,
+                      Record::Fields{.offset = record.offset,
+                                     .timestamp_ms = record.timestamp_ms,
+                                     .partition = partition,
+                                     .key = BytesView::of_length(record.key.data, record.key.size),
+                                     .value = BytesView::of_length(record.value.data, record.value.size),
+                                     .headers = record.headers});
+  }
+  records_ = records;
+  next_ = next;
+  skipped_ += skipped;
+  return static_cast<std::size_t>(place - places.data());
 }
 
 LogCursor::Step LogCursor::next_batch(std::uint64_t bound) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "bus/log/segment_reader.hpp"
@@ -37,7 +38,8 @@ class LogCursor {
  private:
   enum class Step : std::uint8_t { again, done, end, failed };
 
-  Step deliver(RecordBatch& into);
+  void deliver(RecordBatch& into);
+  std::size_t fill(std::span<Record> places) noexcept;
   Step next_batch(std::uint64_t bound);
   Step enter_batch(log::ReadStatus found, std::uint64_t bound);
   Step open_segment(Source& source, std::uint64_t bound);

@@ -120,11 +120,13 @@ class RecordBatch {
     return true;
   }
 
-  /// Takes up a record whose bytes live elsewhere until the next poll.
-  void add(const Record& record) {
-    if (count_ == records_.size()) grow_records();
-    records_[count_++] = record;
+  /// Places for records whose bytes live elsewhere until the next poll; none: the batch is full. To be filled
+  /// from the front, then taken up with added(). May throw std::bad_alloc.
+  std::span<Record> places() {
+    if (count_ == records_.size() && !full()) grow_records();
+    return std::span(records_).first(std::min(records_.size(), most_)).subspan(count_);
   }
+  void added(std::size_t records) noexcept { count_ += records; }
 
   /// The record of a checked frame header and its body.
   static Record record_of(std::uint64_t offset, const memory::FrameHeader& header,

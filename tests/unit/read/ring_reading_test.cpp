@@ -317,8 +317,9 @@ TEST_F(RingReading, LeavesOtherPartitionsRecordsAloneWhenItNeedsTheDaemon) {
   publish_many(1);
   auto reader = make_reader();
   batch_.clear();
-  batch_.add(
-      Record({.offset = 99, .timestamp_ms = 0, .partition = 1, .key = {}, .value = {}, .headers = {}}));
+  batch_.places().front() =
+      Record({.offset = 99, .timestamp_ms = 0, .partition = 1, .key = {}, .value = {}, .headers = {}});
+  batch_.added(1);
   daemon_answers_ = false;
   EXPECT_EQ(reader.read(batch_), Progress::later);
   EXPECT_EQ(batch_.size(), 1u);
