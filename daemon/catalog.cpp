@@ -83,9 +83,8 @@ void Catalog::require(const SessionInfo& session, const std::string& topic, Righ
 Topic& Catalog::topic_named(const std::string& name) {
   const auto found = topics_.find(name);
   if (found == topics_.end()) {
-    log::check_topic_name(name);  // no advice to create what cannot be
-    throw Error(errc::unknown_topic, "there is no topic " + name + ": create it with `busway topic create " +
-                                         name + "`, or set auto.create.topics.enable");
+    log::check_topic_name(name);
+    throw Error(errc::unknown_topic, "there is no topic " + name);
   }
   return *found->second;
 }

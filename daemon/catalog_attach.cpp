@@ -26,6 +26,12 @@ Topic& Catalog::find_or_create(const SessionInfo& session, const control::Attach
   if (!topics_.contains(request.topic) && services_.config.auto_create_topics) {
     make_topic(request.topic, static_cast<std::uint32_t>(services_.config.num_partitions), {});
   }
+  if (!topics_.contains(request.topic)) {
+    log::check_topic_name(request.topic);  // no advice to create what cannot be
+    throw Error(errc::unknown_topic, "there is no topic " + request.topic +
+                                         ": create it with `busway topic create " + request.topic +
+                                         "`, or set auto.create.topics.enable");
+  }
   return topic_named(request.topic);
 }
 

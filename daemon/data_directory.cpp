@@ -99,9 +99,11 @@ void DataDirectory::lock() {
                     "): stop that one, or give this one a directory of its own (--data-dir)");
   }
   if (inherited) return;
+  // For whoever is refused: a full disk keeps nobody from starting.
   const std::string pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(lock_.get(), 0) != 0 ||
-      ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+  const bool written = ::pwrite(lock_.get(), pid.data(), pid.size(), 0) >= 0;
+  if (written ? ::ftruncate(lock_.get(), static_cast<off_t>(pid.size())) != 0
+              : errno != ENOSPC && errno != EDQUOT) {
     throw_errno("cannot write " + path_ + std::string(kLock));
   }
 }

@@ -33,10 +33,14 @@ pid_t recorded_pid(int fd) noexcept {
   return bytes > 0 ? static_cast<pid_t>(std::strtol(text, nullptr, 10)) : 0;
 }
 
+/// For whoever is refused: a full disk keeps nobody from starting. Cut afterwards, so that the block stays
+/// ours.
 void record_pid(int fd, const std::string& path) {
   const std::string text = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) < 0)
-    throw_errno("writing " + path);
+  const bool written = ::pwrite(fd, text.data(), text.size(), 0) >= 0;
+  if (written ? ::ftruncate(fd, static_cast<off_t>(text.size())) == 0 : errno == ENOSPC || errno == EDQUOT)
+    return;
+  throw_errno("writing " + path);
 }
 
 /// Whether the lock was got. Waits only while its holder can be no keeper: that one is dead and its worker

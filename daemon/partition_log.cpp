@@ -34,6 +34,7 @@ PartitionLog::PartitionLog(const StoreContext& context, std::uint32_t tag, const
       log_end_(recovered.log_end),
       written_(recovered.log_end),
       durable_(recovered.log_end) {
+  if (recovered.lost_unsaved) files_->checkpoint.owe(std::move(recovered.lost));
   if (!recovered.active) return;
   ActiveSegment& active = *recovered.active;
   OpenSegment& segment = open_.emplace_back();

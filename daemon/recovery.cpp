@@ -74,8 +74,8 @@ class Recovery {
   void take_active(SegmentScan& scan);
   void finish();
   void take_late_start(Offset first);
-  void save_lost();
-  void save_checkpoint();
+  bool note_lost();
+  void save_checkpoint(bool lost_more);
 
   void report(RecoveryEvent event) { log_.events.push_back(std::move(event)); }
 
@@ -411,18 +411,20 @@ void Recovery::finish() {
   log_.log_start = log_.checkpoint.log_start;
   if (!segments.empty() && segments.front().base > log_.log_start) take_late_start(segments.front().base);
   if (!options_.clean || !log_.events.empty()) sync_directory(files_, directory_);
-  save_lost();
-  save_checkpoint();
+  save_checkpoint(note_lost());
 }
 
-void Recovery::save_checkpoint() {
+/// What is lost is written down before the checkpoint moves: from then on nobody looks at these places again.
+void Recovery::save_checkpoint(bool lost_more) {
   Checkpoint checkpoint(files_, directory_, log_.checkpoint);
+  if (lost_more) checkpoint.owe(log_.lost);
   try {
     checkpoint.advance(log_.log_start, log_.active ? log_.active->base : log_.log_end);
   } catch (const Error& error) {
-    // Without room the old one stays: the next start reads a bit more than it would have to.
-    if (error.error() != errc::disk_full || log_.log_start != log_.checkpoint.log_start) throw;
+    // Without room the old one stays: the next start finds all of this again.
+    if (error.error() != errc::disk_full) throw;
   }
+  log_.lost_unsaved = checkpoint.owes();
   log_.checkpoint = checkpoint.values();
 }
 
@@ -438,15 +440,15 @@ void Recovery::take_late_start(Offset first) {
           .next_offset = first});
 }
 
-/// Before the checkpoint moves: from then on nobody looks at these places again.
-void Recovery::save_lost() {
+/// True: there is more than the file says.
+bool Recovery::note_lost() {
   log_.lost = LostOffsets::load(files_, directory_);
   const LostOffsets before = log_.lost;
   for (const RecoveryEvent& event : log_.events) {
     if (event.kind == RecoveryEventKind::lost_range) log_.lost.add({event.first_offset, event.next_offset});
   }
   log_.lost.drop_below(log_.log_start);
-  if (log_.lost != before) log_.lost.save(files_, directory_);
+  return log_.lost != before;
 }
 
 }  // namespace

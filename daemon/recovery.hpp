@@ -98,6 +98,7 @@ struct RecoveredLog {
   CheckpointValues checkpoint;
   std::vector<RecoveryEvent> events;  ///< what this recovery found and did
   LostOffsets lost;                   ///< everything known to be lost, also from earlier
+  bool lost_unsaved = false;          ///< for want of room: to be written down before the checkpoint moves
   std::uint64_t scanned_bytes = 0;
 };
 

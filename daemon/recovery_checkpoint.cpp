@@ -49,7 +49,7 @@ std::optional<CheckpointValues> parse_checkpoint(std::string_view text) {
 }
 
 Checkpoint::Checkpoint(FileSystem& file_system, const std::string& directory, CheckpointValues values)
-    : file_system_(file_system), path_(directory + "/" + std::string(kFileName)), values_(values) {}
+    : file_system_(file_system), directory_(directory), values_(values) {}
 
 std::optional<CheckpointValues> Checkpoint::load(FileSystem& file_system, const std::string& directory) {
   const std::string path = directory + "/" + std::string(kFileName);
@@ -65,14 +65,26 @@ CheckpointValues Checkpoint::values() const {
   return values_;
 }
 
+void Checkpoint::owe(LostOffsets lost) {
+  const std::lock_guard lock(mutex_);
+  owed_ = std::move(lost);
+}
+
+bool Checkpoint::owes() const {
+  const std::lock_guard lock(mutex_);
+  return owed_.has_value();
+}
+
 void Checkpoint::advance(std::optional<Offset> log_start, std::optional<Offset> recovery_point) {
   const std::lock_guard lock(mutex_);
+  if (owed_) owed_->save(file_system_, directory_);
+  owed_.reset();
   CheckpointValues next = values_;
   if (log_start) next.log_start = std::max(next.log_start, *log_start);
   if (recovery_point) next.recovery_point = std::max(next.recovery_point, *recovery_point);
   if (next == values_) return;
   const std::string text = print_checkpoint(next);
-  replace_durably(file_system_, path_, std::as_bytes(std::span(text)));
+  replace_durably(file_system_, directory_ + "/" + std::string(kFileName), std::as_bytes(std::span(text)));
   values_ = next;
 }
 

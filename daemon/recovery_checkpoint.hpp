@@ -17,6 +17,7 @@
 #include <busway/types.hpp>
 
 #include "daemon/file_system.hpp"
+#include "daemon/recovery_lost.hpp"
 
 namespace busway::daemon {
 
@@ -45,11 +46,16 @@ class Checkpoint {
   /// errc::disk_full; then the values in force are the old ones.
   void advance(std::optional<Offset> log_start, std::optional<Offset> recovery_point);
 
+  /// advance() writes these down first: from then on nobody looks at their places again.
+  void owe(LostOffsets lost);
+  bool owes() const;
+
  private:
   FileSystem& file_system_;
-  const std::string path_;
+  const std::string directory_;
   mutable std::mutex mutex_;
-  CheckpointValues values_;  // guarded by mutex_
+  CheckpointValues values_;          // guarded by mutex_
+  std::optional<LostOffsets> owed_;  // guarded by mutex_
 };
 
 }  // namespace busway::daemon

@@ -47,8 +47,20 @@ void Topic::report(const RecoveredLog& recovered) const {
     log(event.usual() ? LogLevel::info : LogLevel::warning, event.sentence());
 }
 
+RecoveredLog Topic::recover(std::uint32_t partition, const RecoveryOptions& options) const {
+  try {
+    return recover_partition(services_.store.files, directory(partition), options);
+  } catch (const Error& error) {
+    if (error.error() != errc::disk_full) throw;
+    throw Error(errc::disk_full, "partition " + partition_name(name_, partition) +
+                                     " has to be mended, and there is no room for that: make some on the "
+                                     "daemon's disk (" +
+                                     error.sentence() + ")");
+  }
+}
+
 Topic::Opened Topic::open_log(std::uint32_t partition, const RecoveryOptions& options) {
-  RecoveredLog recovered = recover_partition(services_.store.files, directory(partition), options);
+  RecoveredLog recovered = recover(partition, options);
   report(recovered);
   Opened opened;
   opened.start = {.log_start = unsigned_offset(recovered.log_start),
@@ -104,7 +116,7 @@ Topic::Opened Topic::open_cold(std::uint32_t partition) {
     // It was warm when everything went down: published records may be lost, and their offsets must not be
     // given again.
     log_warning("partition " + partition_name(name_, partition) + ": offsets " +
-                std::to_string(opened.start.log_end) + " to " + std::to_string(granted) +
+                std::to_string(opened.start.log_end) + " to " + std::to_string(granted - 1) +
                 " may have been given to records that were lost with shared memory; the log goes on at " +
                 std::to_string(granted) + " under a new epoch");
     opened.log->jump(state.metadata.granted);

@@ -123,6 +123,7 @@ class Topic {
   };
 
   std::string directory(std::uint32_t partition) const;
+  RecoveredLog recover(std::uint32_t partition, const RecoveryOptions& options) const;
   Opened open_log(std::uint32_t partition, const RecoveryOptions& options);
   Opened open_cold(std::uint32_t partition);
   void count_files(std::uint32_t partition);

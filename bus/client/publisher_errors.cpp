@@ -48,7 +48,8 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
       throw Error(code, "a record of " + std::to_string(payload) +
                             " bytes (key, value and headers) is larger than the " +
                             std::to_string(marks_->max_message_bytes.load(std::memory_order_relaxed)) +
-                            " bytes that max.message.bytes of " + topic + " allows");
+                            " bytes that max.message.bytes of " + topic + " allows; `busway topic alter " +
+                            topic_ + " --config max.message.bytes=BYTES` raises that");
     case errc::invalid_partition:
       throw Error(code, topic + " has no partition " + std::to_string(partition) +
                             ": it has partitions 0 to " + std::to_string(partitions_ - 1));

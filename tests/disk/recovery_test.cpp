@@ -262,6 +262,32 @@ TEST_F(RecoveryTest, without_room_there_are_no_indexes_until_there_is_room) {
   }
 }
 
+TEST_F(RecoveryTest, what_is_lost_is_written_down_as_soon_as_there_is_room) {
+  config_.segment_bytes = 4096;
+  make_log(100);
+  LogStory& before = recover();
+  const auto segments = before.log().files()->segments.snapshot();
+  image_ = machine_->crash(CrashKind::kill);
+  const daemon::OffsetRange gone{segments.at(2).base, segments.at(3).base};
+  for (const auto& path : {log_path(gone.first), index_path(gone.first)}) image_.files.erase(path);
+  image_.files.erase(kDirectory + "/" + std::string(daemon::Checkpoint::kFileName));
+
+  const std::string lost_file = kDirectory + "/" + std::string(daemon::LostOffsets::kFileName);
+  LogStory& story = recover({}, "create ");
+  EXPECT_EQ(story.lost().ranges(), std::vector{gone});
+  EXPECT_FALSE(daemon::File::open_if_there(machine_->files(), lost_file, daemon::OpenMode::read));
+
+  machine_->fail_all("nothing", 0);
+  const Offset end = story.log().log_end();
+  while (story.log().active_base() <= end) story.must_publish(2, 500);
+  ASSERT_TRUE(story.sync());
+  story.forget_log();
+  const DiskImage after = machine_->crash(CrashKind::kill);
+  EXPECT_TRUE(after.files.contains(lost_file)) << "the checkpoint has moved without it";
+  image_ = after;
+  EXPECT_EQ(recover().lost().ranges(), std::vector{gone});
+}
+
 TEST_F(RecoveryTest, leftovers_of_a_crash_are_removed) {
   make_log(5);
   image_.files[kDirectory + "/next.prepared"] = {};

@@ -31,6 +31,7 @@ TEST_F(Errors, TopicNames) {
   expect_parts(daemon.fails({"topic", "create", "t"}), {"topic t"});
   expect_parts(daemon.fails({"topic", "describe", "absent"}), {"absent"});
   expect_parts(daemon.fails({"topic", "delete", "absent"}), {"absent"});
+  EXPECT_EQ(daemon.fails({"topic", "delete", "absent"}).find("create"), std::string::npos);
   expect_parts(daemon.fails({"sub", "absent"}), {"absent", "busway topic create absent"});
   const std::string complaint = daemon.fails({"pub", "no spaces"}, "x\n");
   expect_parts(complaint, {"no spaces"});
