@@ -23,15 +23,14 @@ control::LaneInfo info_of(const HeldLane& lane) {
 Topic& Catalog::find_or_create(const SessionInfo& session, const control::Attach& request) {
   require(session, request.topic,
           request.role == control::Role::publisher ? Right::publish : Right::subscribe);
-  if (!topics_.contains(request.topic) && services_.config.auto_create_topics) {
-    make_topic(request.topic, static_cast<std::uint32_t>(services_.config.num_partitions), {});
-  }
-  if (!topics_.contains(request.topic)) {
+  if (topics_.contains(request.topic)) return topic_named(request.topic);
+  if (!services_.config.auto_create_topics) {
     log::check_topic_name(request.topic);  // no advice to create what cannot be
     throw Error(errc::unknown_topic, "there is no topic " + request.topic +
                                          ": create it with `busway topic create " + request.topic +
                                          "`, or set auto.create.topics.enable");
   }
+  make_topic(request.topic, static_cast<std::uint32_t>(services_.config.num_partitions), {});
   return topic_named(request.topic);
 }
 

@@ -13,6 +13,7 @@
 #include <busway/error.hpp>
 
 #include "bus/log/names.hpp"
+#include "daemon/lock_file.hpp"
 
 namespace busway::daemon {
 namespace {
@@ -90,22 +91,14 @@ void DataDirectory::lock() {
   // The lock belongs to the open file, which an inherited descriptor shares: taking it again succeeds.
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw_errno("cannot lock " + path_ + std::string(kLock));
-    char holder[32] = {};
-    const ssize_t count = ::pread(lock_.get(), holder, sizeof holder - 1, 0);
-    const std::string pid(holder, count > 0 ? static_cast<std::size_t>(count) : 0);
+    const pid_t holder = recorded_pid(lock_.get());
     throw Error(errc::data_dir_in_use,
                 "the data directory " + path_ + " is in use by another daemon (pid " +
-                    (pid.empty() ? "unknown" : pid.substr(0, pid.find('\n'))) +
+                    (holder == 0 ? "unknown" : std::to_string(holder)) +
                     "): stop that one, or give this one a directory of its own (--data-dir)");
   }
   if (inherited) return;
-  // For whoever is refused: a full disk keeps nobody from starting.
-  const std::string pid = std::to_string(::getpid()) + "\n";
-  const bool written = ::pwrite(lock_.get(), pid.data(), pid.size(), 0) >= 0;
-  if (written ? ::ftruncate(lock_.get(), static_cast<off_t>(pid.size())) != 0
-              : errno != ENOSPC && errno != EDQUOT) {
-    throw_errno("cannot write " + path_ + std::string(kLock));
-  }
+  record_pid(lock_.get(), path_ + std::string(kLock));
 }
 
 void DataDirectory::check_version() {
@@ -163,10 +156,7 @@ void DataDirectory::mark_boot() {
 
 void DataDirectory::remove(std::string_view name) {
   const std::string path = path_ + std::string(name);
-  const int removed = file_system_.unlink(path);
-  if (removed == -ENOENT) return;
-  check_file(removed, "cannot remove", path);
-  sync_directory(file_system_, path_);
+  if (remove_if_there(file_system_, path)) sync_directory(file_system_, path_);
 }
 
 void DataDirectory::mark_clean_stop() {

@@ -59,6 +59,13 @@ void File::truncate(std::uint64_t size) const {
 
 void File::sync(SyncKind kind) const { check_file(file_system_->sync(fd_, kind), "cannot sync", path_); }
 
+bool remove_if_there(FileSystem& file_system, const std::string& path) {
+  const int removed = file_system.unlink(path);
+  if (removed == -ENOENT) return false;
+  check_file(removed, "cannot remove", path);
+  return true;
+}
+
 std::vector<std::byte> read_whole(FileSystem& file_system, const std::string& path, std::uint64_t most) {
   const File file = File::open(file_system, path, OpenMode::read);
   const std::uint64_t size = file.size();

@@ -122,6 +122,9 @@ class File {
 /// Throws errc::io (errc::disk_full) "what PATH: errno's text" if `result` is negative; else hands it on.
 std::int64_t check_file(std::int64_t result, std::string_view what, const std::string& path);
 
+/// False: it was not there. Throws errc::io.
+bool remove_if_there(FileSystem& file_system, const std::string& path);
+
 /// The whole file; throws errc::limit_reached beyond `most` bytes.
 std::vector<std::byte> read_whole(FileSystem& file_system, const std::string& path, std::uint64_t most);
 /// The file holds `bytes` afterwards, or what it held before, whenever the power fails: written aside,

@@ -16,6 +16,7 @@
 #include <busway/error.hpp>
 
 #include "daemon/keeper.hpp"
+#include "daemon/lock_file.hpp"
 #include "daemon/logging.hpp"
 #include "daemon/server.hpp"
 
@@ -25,23 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kLockPatience = std::chrono::seconds(30);
-
-/// The process that wrote its number into a lock file, 0 when there is none to be read.
-pid_t recorded_pid(int fd) noexcept {
-  char text[32] = {};
-  const ssize_t bytes = ::pread(fd, text, sizeof(text) - 1, 0);
-  return bytes > 0 ? static_cast<pid_t>(std::strtol(text, nullptr, 10)) : 0;
-}
-
-/// For whoever is refused: a full disk keeps nobody from starting. Cut afterwards, so that the block stays
-/// ours.
-void record_pid(int fd, const std::string& path) {
-  const std::string text = std::to_string(::getpid()) + "\n";
-  const bool written = ::pwrite(fd, text.data(), text.size(), 0) >= 0;
-  if (written ? ::ftruncate(fd, static_cast<off_t>(text.size())) == 0 : errno == ENOSPC || errno == EDQUOT)
-    return;
-  throw_errno("writing " + path);
-}
 
 /// Whether the lock was got. Waits only while its holder can be no keeper: that one is dead and its worker
 /// drains.

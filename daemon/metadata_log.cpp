@@ -24,8 +24,6 @@ namespace {
 
 constexpr std::uint64_t kGrowth = 4;
 
-bool no_room(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
-
 }  // namespace
 
 struct MetadataLog::Core {
@@ -133,7 +131,7 @@ int MetadataLog::Core::begin_file(const MetadataTable& of) {
   if (error == 0) error = -files.rename(spare(), to);
   if (error != 0) {
     // Best effort. What room it has is kept on a full disk; what may be a bad place is not.
-    if (!no_room(error)) static_cast<void>(files.unlink(spare()));
+    if (!is_no_room(error)) static_cast<void>(files.unlink(spare()));
     return error;
   }
   try {
@@ -169,7 +167,7 @@ int MetadataLog::Core::make_durable(const std::vector<MetadataChange>& changes) 
   const EncodedMetadata batch = encode_changes(changes, next_offset);
   const int written = -files.write(file.fd(), batch.bytes, position);
   // Without room nothing of it counts; the next batch goes to the same place.
-  if (no_room(written)) return written;
+  if (is_no_room(written)) return written;
   int error = written;
   if (error == 0) error = -files.sync(file.fd(), SyncKind::data);
   if (error != 0) return begin_anew(changes, batch.next_offset);

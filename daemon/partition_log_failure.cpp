@@ -14,12 +14,13 @@
 #include <busway/error.hpp>
 
 #include "bus/base/clock.hpp"
+#include "bus/base/fd.hpp"
 #include "daemon/partition_log.hpp"
 
 namespace busway::daemon {
 
 bool PartitionLog::is_passing(int error) noexcept {
-  return error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM;
+  return is_no_room(error) || error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 void PartitionLog::on_write_error(int error) {

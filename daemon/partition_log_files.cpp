@@ -39,10 +39,7 @@ void IndexFiles::finish() {
 }
 
 void IndexFiles::remove() {
-  for (Part* part : {&index_, &time_index_}) {
-    const int removed = file_system_.unlink(part->path);
-    if (removed != -ENOENT) check_file(removed, "cannot remove", part->path);
-  }
+  for (const Part* part : {&index_, &time_index_}) remove_if_there(file_system_, part->path);
 }
 
 bool PreparedFile::request() {

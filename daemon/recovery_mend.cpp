@@ -58,11 +58,6 @@ bool write_index(FileSystem& file_system, const std::string& path, std::uint64_t
   return !same;
 }
 
-void remove_if_there(FileSystem& file_system, const std::string& path) {
-  const int removed = file_system.unlink(path);
-  if (removed != -ENOENT) check_file(removed, "cannot remove", path);
-}
-
 }  // namespace
 
 std::string rewrite_path(const std::string& directory, Offset base) {

@@ -16,8 +16,7 @@ void remove_file(FileSystem& file_system, const std::string& path) {
     if (!file) return;
     file.truncate(0);
   }
-  const int removed = file_system.unlink(path);
-  if (removed != -ENOENT) check_file(removed, "cannot remove", path);
+  remove_if_there(file_system, path);
 }
 
 }  // namespace

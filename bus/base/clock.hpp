@@ -52,18 +52,22 @@ class LazyDeadline {
   std::optional<Deadline> started_;
 };
 
+constexpr std::int64_t unix_ms_of(const timespec& time) noexcept {
+  return static_cast<std::int64_t>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
+}
+
 /// Milliseconds since 1970 with 1 to 4 ms steps; costs a few ns (CLOCK_REALTIME_COARSE).
 inline std::int64_t coarse_unix_ms() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+  return unix_ms_of(now);
 }
 
 /// Milliseconds since 1970, precise.
 inline std::int64_t precise_unix_ms() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+  return unix_ms_of(now);
 }
 
 /// Milliseconds since 1970 for who asks for each record: calls the kernel's vDSO (vdso(7)) without the C
@@ -75,7 +79,7 @@ class WallClock {
   std::int64_t unix_ms() const noexcept {
     timespec now;  // written by a call that cannot fail; zeros would be stores that a publish waits for
     gettime_(id_, &now);
-    return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+    return unix_ms_of(now);
   }
 
  private:

@@ -37,6 +37,9 @@ class Fd {
   int fd_ = -1;
 };
 
+/// Does this errno say that the disk, or a quota on it, is full?
+constexpr bool is_no_room(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
+
 /// errc::io (errc::disk_full for ENOSPC and EDQUOT) with "what: errno's text". Default: the current errno.
 [[noreturn]] void throw_errno(const std::string& what, int error = errno);
 

@@ -42,11 +42,6 @@ errc attach_anew(DurableTarget& target, const Deadline& deadline) {
   }
 }
 
-std::string cause_of(const memory::PartitionMarks& marks) {
-  // relaxed: for a person.
-  return std::generic_category().message(static_cast<int>(marks.cause.load(std::memory_order_relaxed)));
-}
-
 /// Why nothing becomes durable just now, as far as is known.
 std::string held_up_by(const memory::PartitionMarks& marks) {
   const auto state = static_cast<memory::PartitionState>(marks.state.load(std::memory_order_acquire));
@@ -61,6 +56,11 @@ void nap(const DurableTarget& target, std::chrono::nanoseconds bound) noexcept {
 }
 
 }  // namespace
+
+std::string cause_of(const memory::PartitionMarks& marks) {
+  // relaxed: for a person.
+  return std::generic_category().message(static_cast<int>(marks.cause.load(std::memory_order_relaxed)));
+}
 
 errc look_durable(const DurableTarget& target) noexcept {
   const memory::PartitionMarks& marks = marks_of(target);

@@ -35,6 +35,9 @@ errc look_durable(const DurableTarget& target) noexcept;
 /// it has none in time. Renews the target's attachment if need be.
 errc wait_durable(DurableTarget& target, const Deadline& deadline, std::chrono::nanoseconds spin);
 
+/// The errno text of what holds a partition up: of a full disk, of a log that failed.
+std::string cause_of(const memory::PartitionMarks& marks);
+
 /// Throws the Error, with a sentence, that belongs to what wait_durable() gave; nothing for errc::ok.
 void throw_unless_durable(errc code, const DurableTarget& target);
 

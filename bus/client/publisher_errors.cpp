@@ -6,13 +6,6 @@
 #include "bus/client/publisher_core.hpp"
 
 namespace busway::client {
-namespace {
-
-std::string cause_of(const PartitionSeat& seat) {
-  return std::generic_category().message(static_cast<int>(seat.marks->cause.load(std::memory_order_relaxed)));
-}
-
-}  // namespace
 
 /// Whom a full ring waits for: the daemon, or a subscriber.
 std::string PublisherCore::held_up_by(const PartitionSeat& seat) {
@@ -40,7 +33,7 @@ void PublisherCore::fail(errc code, std::size_t payload, std::int64_t partition)
   const bool known = partition >= 0 && partition < partitions_;
   const std::string topic = "topic " + topic_;
   const std::string place = known ? "partition " + std::to_string(partition) + " of " + topic : topic;
-  const std::string cause = known ? cause_of(seats_[partition]) : "unknown cause";
+  const std::string cause = known ? cause_of(*seats_[partition].marks) : "unknown cause";
   const std::string no_room =
       "no room in " + place + " within the timeout of " + std::to_string(options_.max_block.count()) + " ms";
   switch (code) {

@@ -241,7 +241,7 @@ TEST_F(ClientRestart, RoomThatCameWhileALargerLaneWasAskedForIsTaken) {
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);
   while (publisher.try_publish({.value = "v"})) continue;
   std::thread reads_on([&] {
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(50ms);  // while the publisher asks, and well before its 150 ms are over
     read(subscriber, 1000);
   });
   // All of its 150 ms pass in asking the stopped daemon for a larger lane; there is room at their end.
